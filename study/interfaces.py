@@ -343,11 +343,13 @@ class Task(ABC):
 
     `read_by`: names of settings that say how data are read, and whose whole effect is in
     `data_hash`; ids leave them out. `later`: settings that came after ids were first stored, with
-    the value that means as before; with that value ids leave them out.
+    the value that means as before; with that value ids leave them out. `without_data`: it has
+    facts alone, for trainers that bring their own data.
     """
 
     read_by: tuple[str, ...] = ()
     later: Mapping[str, Any] = {}
+    without_data: bool = False
 
     @abstractmethod
     def load(self) -> None:
@@ -796,5 +798,5 @@ class Executor(ABC):
         …} with these kinds and keys: progress (ids, update) · stored (ids) · failed (group, ids,
         lost, reason) · given up (ids, reason: no longer tried) · retried (group, ids, reason, how)
         · note (text) · stopped (reason: nothing else is tried). Closing the iterator, or a
-        KeyboardInterrupt inside it, writes checkpoints and ends what runs (engine.Stopped).
+        KeyboardInterrupt inside it, writes checkpoints and ends what runs (loop.Stopped).
         """

@@ -59,11 +59,13 @@ NOT_IDENTITY = (
     "tuned",
     "search",
     "stop",
+    "identity",
 )
 
 # Settings of a task that say where its data lie. What the data are is in their hash.
 LOCATED = ("path", "folder")
 
+OWN = "own"  # label of a choice that a model or trainer of the user's own makes by itself
 NETWORK = "network"  # in column `layer`: the states of all layers together
 
 

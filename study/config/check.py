@@ -60,6 +60,8 @@ def check(config: Mapping[str, Any]) -> Setup:
     if setup.stop.solved_checks is not None:
         _require_whole("stop.solved_checks", setup.stop.solved_checks, least=1)
     _check_health(setup.health)
+    if setup.trainer is not None:
+        return setup
     for key in ("clip", "optimizer"):
         build(config[key], key)
     if "model" in config:

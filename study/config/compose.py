@@ -27,7 +27,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from study.config.schema import missing_keys
+from study.config.schema import OPTIONAL, missing_keys
 from study.design.claims import (
     CONTRAST,
     EXTREMES,
@@ -43,6 +43,7 @@ from study.records import CHOICES, SIZES, StudyError
 # Root keys that a model of the user's own reads only through an interpolation in its YAML.
 STACK_SIZES = ("hidden", "depth", "dropout")
 MAX_COMBINATIONS = 1_000_000  # of one study
+ENGINE = "engine"  # the level of `trainer` that is no node
 STACK = "stack"  # the level of `model` that is no node: encoder, cell × depth, readout
 NO_SUCH_KEY = "there is no such key; python -m study --cfg job shows all keys"
 
@@ -542,7 +543,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         raise StudyError(str(error).splitlines()[0]) from error
     assert isinstance(container, dict)
     # None of them leaves no key, so points from before these pieces existed keep their ids.
-    for piece in ("encoder", "penalty", "model"):
+    for piece in (key for key in OPTIONAL if key != "search"):
         if container.get(piece) is None:
             container.pop(piece, None)
     if isinstance(model := container.get("model"), dict):
@@ -568,6 +569,10 @@ def labels_of(
         chosen = choices.get("model")
         target = str(config["model"].get("_target_"))
         found["model"] = target.rpartition(".")[2] if chosen in (None, STACK) else chosen
+    if "trainer" in config:
+        chosen = choices.get("trainer")
+        target = str(config["trainer"].get("_target_"))
+        found["trainer"] = target.rpartition(".")[2] if chosen in (None, ENGINE) else chosen
     for key in swept:
         name = key.lstrip("+~").split("@")[0]
         if name not in found:

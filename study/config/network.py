@@ -121,6 +121,8 @@ def member_bytes(setup: Setup) -> float:
     The largest of training, probing (the batch, and the values kept for the backward pass) and, for
     outputs at every step, evaluating.
     """
+    if setup.trainer is not None:
+        return 1.0  # unknown
     if isinstance(setup.model, ModuleNetwork):
         return _bytes_of_module(setup, setup.model)
     facts, model, units = setup.task.facts, setup.stack, setup.hidden * setup.depth

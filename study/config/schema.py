@@ -11,6 +11,8 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING
 
+OPTIONAL = ("search", "encoder", "penalty", "model", "trainer")  # groups that may have no level
+
 
 @dataclass
 class Weights:
@@ -50,6 +52,11 @@ class Store:
     checkpoint_seconds: float | None = MISSING
     lease_seconds: float = MISSING
     tracker_seconds: float = MISSING
+
+
+@dataclass
+class Identity:
+    source: str = MISSING
 
 
 @dataclass
@@ -101,10 +108,12 @@ class Root:
     encoder: Any = None  # likewise
     penalty: Any = None
     model: Any = None
+    trainer: Any = None
     weights: Weights = MISSING
     health: Health = MISSING
     stop: Stop = MISSING
     store: Store = MISSING
+    identity: Identity = MISSING
     study: Study = MISSING
 
 
@@ -114,7 +123,7 @@ def missing_keys(config: Mapping[Any, Any], schema: type = Root) -> list[str]:
     for field in fields(schema):
         kind = kinds[field.name]
         if field.name not in config:
-            optional = schema is Root and field.name in ("search", "encoder", "penalty", "model")
+            optional = schema is Root and field.name in OPTIONAL
             found += [] if optional else [field.name]
         elif is_dataclass(kind):
             node = config[field.name]

@@ -12,6 +12,7 @@ from study.config.schema import Confirm, Store, Study
 from study.records import StudyError
 
 # `retry` -> stored statuses that are trained again.
+SOURCE = ("ask", "retrain", "ignore")  # what to do where a stored point's source has changed
 RETRY = {"failed": ("failed",), "diverged": ("failed", "diverged"), "none": ()}
 LONGEST_NAME = 200  # bytes: file systems allow 255, and we add prefixes and suffixes
 
@@ -25,6 +26,7 @@ class Settings:
     plan_only: bool
     reprobe: bool
     retry: tuple[str, ...]  # stored statuses that are trained again
+    source: str  # one of SOURCE
     device: str  # cpu | cuda, of the launch as a whole
     executor: Mapping[str, Any]
     trackers: Mapping[str, Mapping[str, Any]]
@@ -53,6 +55,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         plan_only=config["plan"],
         reprobe=config["reprobe"],
         retry=RETRY[config["retry"]],
+        source=_source(config),
         device=resolve_device(config["device"], config["executor"].get("gpus")),
         executor=config["executor"],
         trackers=config["tracker"],
@@ -60,6 +63,13 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         store=store,
         study=Study(**study),
     )
+
+
+def _source(config: Mapping[str, Any]) -> str:
+    source = (config.get("identity") or {}).get("source", SOURCE[0])
+    if source not in SOURCE:
+        raise StudyError(f"identity.source: must be {' or '.join(SOURCE)}, got {source!r}")
+    return str(source)
 
 
 def check_name(name: Any, key: str = "name") -> str:

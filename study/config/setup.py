@@ -7,8 +7,9 @@ A configuration is a plain mapping only up to `set_up`. From there on, code read
 from __future__ import annotations
 
 import functools
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ from study.interfaces import (
     Task,
 )
 from study.model import Model
-from study.modules.build import TaskShape
+from study.modules.build import TaskShape, imported
 from study.modules.network import ModuleNetwork, recurrent_parts
 from study.network import Network
 from study.records import StudyError
@@ -108,10 +109,25 @@ class Setup:
             ),
         )
 
+    @functools.cached_property
+    def trainer(self) -> Callable[..., None] | None:
+        """The user's own function that trains, `train(config, point)`; None: the engine."""
+        if "trainer" not in self.nodes:
+            return None
+        node = self.nodes["trainer"]
+        found: Callable[..., None] = imported(node, "trainer", "a function, such as my_loop.train")
+        try:
+            inspect.signature(found).bind(None, None)
+        except TypeError as error:
+            raise StudyError(
+                f"trainer: {node['_target_']} must take (config, point): {error}"
+            ) from error
+        return found
+
     @property
     def without_effect(self) -> tuple[str, ...]:
         """Root keys that this point's network does not read; ids leave them out."""
-        if "model" not in self.nodes:
+        if "model" not in self.nodes or "trainer" in self.nodes:
             return ()
         sizes = [key for key in STACK_SIZES if key not in self.nodes["model"].get("_uses_", ())]
         initializer = [] if recurrent_parts(self.module.module) else ["initializer"]
@@ -186,7 +202,7 @@ class Setup:
     @functools.cached_property
     def model_notes(self) -> tuple[str, ...]:
         """What a user should know about how a model of their own is trained and measured."""
-        if "model" not in self.nodes:
+        if "model" not in self.nodes or "trainer" in self.nodes:
             return ()
         told = [*self.module.notes]
         left_out: dict[str, list[str]] = {}
@@ -222,6 +238,8 @@ class Setup:
         key = {name: nodes[name] for name in SHARED}
         key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
         key |= {"model": nodes["model"]} if "model" in nodes else {}
+        if "trainer" in nodes:  # each point by itself
+            key |= {"trainer": nodes["trainer"], "config": {**nodes, "study": None}}
         key["penalty"] = structure(nodes["penalty"], "penalty") if "penalty" in nodes else None
         key |= {name: structure(nodes[name], name) for name in ("cell", "optimizer")}
         return json.dumps(key, sort_keys=True)
@@ -241,22 +259,7 @@ def set_up(config: Mapping[str, Any]) -> Setup:
     )
     task = load_task(config["task"])
     penalty = _penalty(config)
-    kernel = (
-        _kernel_of_module(config, penalty)
-        if "model" in config
-        else resolve_kernel(
-            config["kernel"],
-            _cell(json.dumps(config["cell"])),
-            stream=is_stream(task, config["batch"]),
-            penalized=penalty is not None and penalty.reads_states,
-            hidden=config["hidden"],
-            batch=config["batch"],
-            dtype=config["dtype"],
-            precision=precision,
-            device=device,
-            remote=gpus is not None,
-        )
-    )
+    kernel = _kernel(config, task, penalty, precision, device, remote=gpus is not None)
     return Setup(
         nodes=config,
         task=task,
@@ -288,6 +291,33 @@ def _cell(text: str) -> Cell:
 def _module(text: str, task: TaskShape) -> ModuleNetwork:
     with as_study_error("model", "cannot be tried on the task's inputs"):
         return ModuleNetwork(json.loads(text), task)
+
+
+def _kernel(
+    config: Mapping[str, Any],
+    task: Task,
+    penalty: Penalty | None,
+    precision: str,
+    device: str,
+    *,
+    remote: bool,
+) -> str:
+    if "trainer" in config:
+        return "trainer"
+    if "model" in config:
+        return _kernel_of_module(config, penalty)
+    return resolve_kernel(
+        config["kernel"],
+        _cell(json.dumps(config["cell"])),
+        stream=is_stream(task, config["batch"]),
+        penalized=penalty is not None and penalty.reads_states,
+        hidden=config["hidden"],
+        batch=config["batch"],
+        dtype=config["dtype"],
+        precision=precision,
+        device=device,
+        remote=remote,
+    )
 
 
 def _kernel_of_module(config: Mapping[str, Any], penalty: Penalty | None) -> str:

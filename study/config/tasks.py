@@ -61,8 +61,11 @@ def _load_task(text: str, stamps: tuple[tuple[str, int, int], ...]) -> Task:
     with as_study_error("task", f"{name} cannot state its signature"):
         signature(task)
     with as_study_error("task", f"{name} fails on its first examples"):
-        _check_examples(task, facts)
-        _check_losses(task, facts)
+        for key in ("baseline", "baseline_loss", "solved"):
+            _check_finite(facts, key, name)
+        if not task.without_data:
+            _check_examples(task, facts)
+            _check_losses(task, facts)
     return task
 
 
@@ -75,13 +78,15 @@ def signature(task: Task) -> dict[str, Any]:
     return dict(json.loads(json.dumps(task.signature(), allow_nan=False)))
 
 
+def _check_finite(facts: TaskFacts, key: str, name: str) -> None:
+    value = getattr(facts, key)
+    if not (key == "solved" and value is None) and not math.isfinite(value):
+        raise StudyError(f"task: {key} of {name} must be a finite number, got {value}")
+
+
 def _check_examples(task: Task, facts: TaskFacts) -> None:
     """Check that every split holds finite examples of the stated shape."""
     name = type(task).__name__
-    for key in ("baseline", "baseline_loss", "solved"):
-        value = getattr(facts, key)
-        if not (key == "solved" and value is None) and not math.isfinite(value):
-            raise StudyError(f"task: {key} of {name} must be a finite number, got {value}")
     for where, batch in _batches(task):
         steps = facts.steps if where == "a training batch" else "T"
         if (

@@ -14,7 +14,7 @@ from study.config.setup import set_up
 from study.design.power import is_share, resolvable, shares_floor
 from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line
-from study.launch.plan import Plan
+from study.launch.plan import Plan, check_sources
 
 SHOWN = 3  # items named of a longer list
 
@@ -35,6 +35,8 @@ def show(plan: Plan, console: Console) -> None:
         print_line(console, line)
     for line in notes_on_models(plan):
         print_line(console, line)
+    if changed := check_sources(plan):
+        print_line(console, f"note: {changed}")
     print_data_warnings(plan, console)
     for precision in (resolution(plan), bound_of_test_set(plan)):
         if precision:
@@ -53,9 +55,11 @@ def show(plan: Plan, console: Console) -> None:
         print_line(
             console, "points may end early (stop.solved_checks); the time below is for all updates"
         )
-    cost = executor.describe(groups) or (
-        f"about {duration(plan.seconds(groups))} on {executor.workers} workers, a rough estimate"
-    )
+    of_their_own = any(set_up(point.config).trainer is not None for point in plan.missing)
+    unknown = "how long trainers of your own take is not known" if of_their_own else None
+    seconds = duration(plan.seconds(groups))
+    rough = f"about {seconds} on {executor.workers} workers, a rough estimate"
+    cost = executor.describe(groups) or unknown or rough
     print_line(console, f"{cost}; results go to {plan.folder}")
 
 

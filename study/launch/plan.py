@@ -13,8 +13,10 @@ from typing import Any
 from study.config.build import build
 from study.config.check import check_all
 from study.config.compose import Combination, Sweep, check_named_levels, exclusion
+from study.config.labels import labelled
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
+from study.config.sources import own_sources
 from study.interfaces import Executor, Group, Point
 from study.records import LOCATED, NUMERICS, StudyError, identity
 from study.store import Damaged, Store
@@ -22,8 +24,6 @@ from study.store.search import beside
 from study.training.checkpoints import Checkpoints
 from study.training.groups import group_memory, groups
 from study.training.precision import fixed_numerics
-
-OWN = "own"  # label of a choice that a model of the user's own makes by itself
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Plan:
     versions: Mapping[str, object]
     # id -> configured probes that its stored result lacks, or has with other settings
     unprobed: Mapping[str, Sequence[str]]
+    # id -> pieces of the user's own whose source has changed since it was stored
+    changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     # The command that makes the same plan; "" for the command that is running.
     command: str = ""
 
@@ -61,7 +63,9 @@ class Plan:
         return [
             point
             for point in self.points
-            if self.stored.get(point.id) in wanted or point.id in again
+            if self.stored.get(point.id) in wanted
+            or point.id in again
+            or (point.id in self.changed and self.settings.source == "retrain")
         ]
 
     @functools.cached_property
@@ -158,24 +162,8 @@ def make_plan(
         damaged=stored.damaged,
         versions=stored.versions,
         unprobed=unprobed,
+        changed=_changed(points, stored),
     )
-
-
-def labelled(combination: Combination, factors: Collection[str] = ()) -> Combination:
-    """With labels that are true of a model of the user's own: it has no cell and no readout.
-
-    Reports arrange networks by cell, so this label names the model.
-    """
-    setup = set_up(dict(combination.config))
-    if not setup.without_effect:
-        return combination
-    own = {"cell": combination.labels["model"], "readout": OWN}
-    if "initializer" in setup.without_effect and "initializer" in factors:
-        own["initializer"] = OWN
-    for size, value in setup.module.sizes.items():
-        if size in setup.without_effect:
-            own[size] = OWN if value is None else value
-    return replace(combination, labels={**combination.labels, **own})
 
 
 def _check_names_of_models(combinations: Sequence[Combination]) -> None:
@@ -232,6 +220,7 @@ def look_again(plan: Plan) -> Plan:
         damaged=stored.damaged,
         versions=stored.versions,
         unprobed=_unprobed(plan.points, stored),
+        changed=_changed(plan.points, stored),
     )
 
 
@@ -263,6 +252,37 @@ def _alike(then: Any, now: Any) -> bool:
     return bool(then == now)
 
 
+def _changed(points: Sequence[Point], stored: _Stored) -> dict[str, list[str]]:
+    """Pieces of the user's own whose source is another than that of a stored point, by id."""
+    found = {}
+    now: dict[str, str] = {}
+    for point in points:
+        if then := stored.sources.get(point.id):
+            now = now or own_sources(point.config)
+            now |= {} if then.keys() <= now.keys() else own_sources(point.config)
+            if differ := [name for name, digest in then.items() if now.get(name) != digest]:
+                found[point.id] = differ
+    return found
+
+
+def check_sources(plan: Plan) -> str | None:
+    """A sentence on stored points whose source has changed. Raises StudyError for source=ask."""
+    if not plan.changed:
+        return None
+    names = ", ".join(dict.fromkeys(name for each in plan.changed.values() for name in each))
+    count = f"{len(plan.changed)} stored point{'s' if len(plan.changed) > 1 else ''}"
+    if plan.settings.source == "ask" and not plan.settings.plan_only:
+        raise StudyError(
+            f"identity.source: the file of {names} has changed since {count} of this study were"
+            " trained with it. identity.source=retrain trains them again, identity.source=ignore"
+            " keeps them, and name=… starts another study"
+        )
+    done = {"retrain": "they are trained again", "ignore": "they are kept"}.get(
+        plan.settings.source, "identity.source=retrain or ignore decides"
+    )
+    return f"the file of {names} has changed since {count} were trained with it; {done}"
+
+
 def _unprobed(points: Sequence[Point], stored: _Stored) -> dict[str, list[str]]:
     """Probes that stored points lack, by id."""
     missing = {point.id: _missing_probes(point, stored.probes.get(point.id)) for point in points}
@@ -276,6 +296,7 @@ class _Stored:
     status: dict[str, str] = field(default_factory=dict)
     versions: dict[str, object] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)  # of pieces of the user's own
     signatures: dict[str, dict[str, Any]] = field(default_factory=dict)  # of one point a task
     damaged: dict[str, str] = field(default_factory=dict)  # reasons
 
@@ -291,6 +312,8 @@ def _stored(store: Store, ids: set[str]) -> _Stored:
             continue
         found.versions[id] = version
         found.status[id] = str(result["row"]["status"])
+        if sources := result["provenance"].get("sources"):
+            found.sources[id] = sources
         task = str([pair for pair in result["labels"].items() if pair[0].startswith("task")])
         if task not in seen and (signature := result["provenance"].get("signature")):
             seen.add(task)

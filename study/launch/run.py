@@ -15,7 +15,7 @@ from study.launch.console import print_line
 from study.launch.declaration import declaration
 from study.launch.describe import SHOWN, print_data_warnings, show
 from study.launch.messages import command_line, print_given_up, print_start, print_summary
-from study.launch.plan import Plan
+from study.launch.plan import Plan, check_sources
 from study.launch.share import Shared
 from study.launch.trackers import Trackers
 from study.machine.processes import warm
@@ -69,6 +69,8 @@ def carry_out(
     plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console
 ) -> int:
     executor = plan.executor
+    if changed := check_sources(plan):
+        print_line(console, f"note: {changed}")
     if plan.missing and (warning := executor.ready(plan.folder)):
         print_line(console, warning, "yellow")
     print_data_warnings(plan, console)

@@ -72,7 +72,8 @@ warnings.filterwarnings("ignore", "LSTM with projections is not supported")
 
 def build_module(node: Mapping[str, Any], task: TaskShape, seed: int) -> nn.Module:
     """A new module whose own random draws come from `seed` alone; in fp32, on the CPU."""
-    target, given = _target(node), arguments(node, task)
+    target = imported(node, "model", "a torch.nn.Module's class, such as my_models.LSTMModel")
+    given = arguments(node, task)
     _check_arguments(target, given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -101,12 +102,10 @@ def build_module(node: Mapping[str, Any], task: TaskShape, seed: int) -> nn.Modu
     return module
 
 
-def _target(node: Mapping[str, Any]) -> Any:
+def imported(node: Mapping[str, Any], key: str, what: str) -> Any:
+    """The class or function that a node names; StudyError if it cannot be imported."""
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        raise StudyError(
-            "model: its YAML needs _target_, the path of a torch.nn.Module's class, such as"
-            f" my_models.LSTMModel; got {node!r}"
-        )
+        raise StudyError(f"{key}: its YAML needs _target_, the path of {what}; got {node!r}")
     path, _, name = node["_target_"].rpartition(".")
     try:
         target = getattr(importlib.import_module(path), name)
@@ -115,11 +114,11 @@ def _target(node: Mapping[str, Any]) -> Any:
         if isinstance(error, ModuleNotFoundError) and f"{path}.".startswith(f"{error.name}."):
             hint = ". Is its folder given with --config-dir?"
         raise StudyError(
-            f"model: _target_ {node['_target_']!r} cannot be imported ({type(error).__name__}:"
+            f"{key}: _target_ {node['_target_']!r} cannot be imported ({type(error).__name__}:"
             f" {' '.join(str(error).split())}){hint}"
         ) from error
     if not callable(target):
-        raise StudyError(f"model: _target_ {node['_target_']!r} is not a class or function")
+        raise StudyError(f"{key}: _target_ {node['_target_']!r} is not a class or function")
     return target
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from study.config.setup import set_up
 from study.interfaces import Point
-from study.records import NETWORK
+from study.records import NETWORK, StudyError
 from study.store import PointRecord
+from study.training.by_trainer import best_validation, call_trainer, history_of
+from study.training.by_trainer import provenance as trainer_provenance
 from study.training.evaluation import evaluate_on
 from study.training.groups import cost
 from study.training.loop import train
@@ -21,6 +26,7 @@ from study.training.members import keep_members
 from study.training.precision import fixed_numerics
 from study.training.results import base_row, config_text, gradients, history_table, provenance
 from study.training.state import Training, prepare
+from study.training.trainer_point import TrainerPoint
 
 OBJECTIVES = ("score", "health", "cost")
 WORST_HEALTH = -30.0  # decades; for gradients that vanish or are not finite
@@ -90,12 +96,90 @@ class Validation(Objective):
         on_validation: OnValidation,
         objectives: Collection[str],
     ) -> list[Outcome]:
+        if set_up(trials[0].points[0].config).trainer is not None:
+            return [
+                _by_trainer(index, trial, device, on_validation, objectives)
+                for index, trial in enumerate(trials)
+            ]
         with fixed_numerics():
             training = prepare([point for trial in trials for point in trial.points], device)
             running = _RunningTrials(trials, training, on_validation, objectives)
             train(training, running)
             running.finish()
         return [running.outcomes[index] for index in range(len(trials))]
+
+
+def _by_trainer(
+    index: int,
+    trial: TrialRequest,
+    device: str,
+    on_validation: OnValidation,
+    objectives: Collection[str],
+) -> Outcome:
+    """Have a trainer of the user's own train the replicates of a trial, one after the other.
+
+    The pruner sees the first one; the others are trained if it was not pruned.
+    """
+    start, updates = time.perf_counter(), trial.points[0].updates
+    if other := sorted(set(objectives) - {"score"}):
+        raise StudyError(
+            f"search.objectives: a trainer of your own gives score alone, got {', '.join(other)}"
+        )
+    setup = set_up(trial.points[0].config)
+    sign = 1 if setup.task.facts.higher_is_better else -1
+    found: list[TrainerPoint] = []
+    for number, point in enumerate(trial.points):
+        best = [-math.inf]
+
+        def on_score(update: int, score: float, number: int = number, best: Any = best) -> bool:
+            best[0] = max(best[0], sign * score)
+            step = round(trial.validations * update / updates)
+            return number == 0 and on_validation(index, step, sign * best[0]) and update < updates
+
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(
+                call_trainer(point, setup, device, Path(folder), lambda update: None, on_score)
+            )
+        if found[-1].stopped == "pruned":
+            break
+    scores = [best_validation(each, setup)["val_score"] for each in found]
+    if any(score is None for score in scores):
+        raise StudyError("trainer: a search needs point.log(update, val_score=…), and none came")
+    pruned = found[-1].stopped == "pruned"
+    reason = f"pruned after {found[-1].update} of {updates} updates" if pruned else None
+    status, seconds = "pruned" if pruned else "done", time.perf_counter() - start
+    history = history_of(found[0])
+    row = base_row(trial.points[0], setup.task.facts) | {
+        "id": trial.name,
+        "status": status,
+        "reason": reason,
+        "updates_done": found[-1].update,
+        "ended_early": status if pruned else None,
+        "updates_saved": updates - found[-1].update if pruned else 0,
+        "val_score": float(np.mean(scores)),
+        "seconds": seconds,
+    }
+    labels = {**trial.points[0].labels, "seed": trial.points[0].seed, "replicates": len(found)}
+    return Outcome(
+        status=status,
+        values={"score": float(np.mean(scores))},
+        scores=scores,
+        se=None,
+        examples=sum(each.update for each in found) * setup.batch,
+        seconds=seconds,
+        reason=reason,
+        record=PointRecord(
+            id=trial.name,
+            row=row,
+            labels=labels,
+            config=config_text(trial.points[0]),
+            overrides=[f"{key}={value}" for key, value in labels.items() if key != "replicates"],
+            provenance=trainer_provenance(
+                trial.points[0], setup, found[0], device, time.time() - seconds, seconds
+            ),
+            tables={"history": history},
+        ),
+    )
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 
 from study.config.compose import Combination, HydraComposition, with_values
+from study.config.labels import labelled
 from study.interfaces import Point
 from study.records import StudyError
 from study.search.objectives import TrialRequest
@@ -130,7 +131,7 @@ def trial_request(spec: Spec, arm: Arm, slot: int, setting: Mapping[str, Any]) -
     name = trial_name(arm.name, slot)
     points = []
     for seed in spec.seeds:
-        combination = compose(spec, arm, setting, seed)
+        combination = labelled(compose(spec, arm, setting, seed), {*spec.factors, *setting})
         labels = {key: value for key, value in combination.labels.items() if key != "seed"}
         labels |= {key: value for key, value in setting.items() if key not in labels}
         points.append(

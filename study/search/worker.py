@@ -107,7 +107,8 @@ class Worker:
         claimed = [first]
         if (
             first.arm.structure is not None
-            and set_up(first.request.points[0].config).model.whole_blocks()
+            and (setup := set_up(first.request.points[0].config)).trainer is None
+            and setup.model.whole_blocks()
         ):
             for number in self._order():
                 if len(claimed) == self._together():

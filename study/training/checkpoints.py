@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import json
 import math
 import re
@@ -25,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_class
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from study.config.sources import pieces_of, source_file
 from study.interfaces import AtLags, ByIndex, ByStep, Point
 from study.records import NUMERICS
 from study.store.atomic import write_whole
@@ -257,30 +256,19 @@ def stamp(point: Point) -> dict[str, Any]:
         "version of checkpoints": VERSION,
         "numerics": NUMERICS,
         "torch": torch.__version__,
-        "code": sources(tuple(sorted(_pieces(point.config)))),
+        "code": sources(tuple(sorted(set(pieces_of(point.config))))),
         "probes": hashlib.blake2b(measured.encode(), digest_size=8).hexdigest(),
     }
-
-
-def _pieces(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for name, item in node.items():
-            if name not in ("tracker", "executor", "search", "study"):
-                yield from _pieces(item)
 
 
 @functools.lru_cache(maxsize=64)
 def sources(pieces: tuple[str, ...]) -> str:
     """Digest of this package's sources and of the source files of users' pieces."""
     package = Path(__file__).resolve().parent.parent
-    files = {inspect.getsourcefile(get_class(piece)) for piece in pieces}
+    files = {source_file(piece) for piece in pieces}
     digest = hashlib.blake2b(digest_size=8)
     tables = package.glob("kernels/*.yaml")  # decide what kernel=auto means
-    for path in sorted(
-        {*package.rglob("*.py"), *tables, *(Path(file).resolve() for file in files if file)}
-    ):
+    for path in sorted({*package.rglob("*.py"), *tables, *(file for file in files if file)}):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -13,10 +13,11 @@ from study.config.setup import set_up
 from study.interfaces import Group, Point
 from study.records import StudyError
 from study.store import CannotStore, PointRecord, Store
+from study.training.by_trainer import remove, train_point
 from study.training.checkpoints import Checkpoints, MemberCheckpoint, Unusable, restore
 from study.training.early_end import members_ending, probe_streaks, split_off
 from study.training.evaluation import evaluate
-from study.training.loop import train
+from study.training.loop import Stopped, train
 from study.training.members import keep_members
 from study.training.postmortem import first_nonfinite
 from study.training.precision import fixed_numerics
@@ -34,10 +35,6 @@ STORED_MEANWHILE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
 TRIES = 20
 
 
-class Stopped(Exception):
-    """Training has stopped on request; its checkpoints are kept."""
-
-
 def run_group(
     group: Group, folder: Path, device: str, on_progress: OnProgress, warn: Warn = lambda text: None
 ) -> list[str]:
@@ -46,8 +43,27 @@ def run_group(
     Points resume from their checkpoints. device: cpu or cuda (cuda:1, …). Raises Stopped if
     `on_progress` returned true.
     """
-    train_in_parts(group.points, folder, device, on_progress, warn)
+    if set_up(group.points[0].config).trainer is None:
+        train_in_parts(group.points, folder, device, on_progress, warn)
+    else:
+        train_one_by_one(group.points, folder, device, on_progress, warn)
     return [point.id for point in group.points]
+
+
+def train_one_by_one(
+    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
+) -> None:
+    """Have a trainer of the user's own train points, and store them."""
+    store, updates = Store(folder), set_up(points[0].config).updates
+    for index, point in enumerate(points):
+        before = store.version(point.id)
+
+        def on_own_progress(update: int, done: int = index * updates) -> bool | None:
+            return on_progress((done + update) // len(points))
+
+        record = train_point(point, folder, device, on_own_progress, warn)
+        write_once(store, record, before)
+        remove(folder, point)
 
 
 def train_in_parts(

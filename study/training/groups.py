@@ -27,6 +27,8 @@ def cost(setup: Setup) -> float:
     Multiply-adds and element-wise work of the recurrence, timed once on a Xeon with AVX-512. Used
     only to balance workers and to estimate how long a study takes.
     """
+    if setup.trainer is not None:
+        return UNKNOWN
     if isinstance(setup.model, ModuleNetwork):
         return _cost_of_module(setup, setup.model)
     facts, model, hidden = setup.task.facts, setup.stack, setup.hidden
@@ -58,6 +60,7 @@ def _cost_of_module(setup: Setup, model: ModuleNetwork) -> float:
     return seconds * (setup.updates + validated)
 
 
+UNKNOWN = 60.0  # seconds that a trainer of the user's own is taken to need: all need the same
 WORKER_BYTES = 0.7e9  # memory that a worker needs besides its group
 SHARE = 0.8  # of all memory, planned for groups
 

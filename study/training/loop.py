@@ -16,6 +16,10 @@ from study.training.state import Training
 from study.training.step import step
 
 
+class Stopped(Exception):
+    """Training has stopped on request; its checkpoints are kept."""
+
+
 def train(
     training: Training,
     on_validation: Callable[[int], bool | None],

@@ -15,13 +15,14 @@ import torch
 import yaml
 
 from study.config.setup import set_up
+from study.config.sources import own_sources
 from study.config.tasks import signature
 from study.health.end_state import JUDGED, layers_rows
 from study.health.verdicts import OutcomeLimits, Run, opened_loss, outcome
 from study.interfaces import AtLags, ByIndex, ByStep, Point, TaskFacts
 from study.machine.provenance import code, machine
 from study.modules.network import ModuleNetwork
-from study.records import CHOICES, NETWORK, SIZES, StudyError
+from study.records import CHOICES, NETWORK, OWN, SIZES, StudyError
 from study.store import PointRecord
 from study.training.early_end import streak
 from study.training.evaluation import Evaluated
@@ -94,7 +95,7 @@ def point_record(
         **metrics_table(training, member),
     }
     return PointRecord(
-        **_description(point),
+        **description(point),
         row=row,
         provenance=provenance(training, start, seconds),
         tables=tables,
@@ -102,7 +103,7 @@ def point_record(
     )
 
 
-def _description(point: Point) -> dict[str, Any]:
+def description(point: Point) -> dict[str, Any]:
     """The parts of a record that say which point it is."""
     labels = {**point.labels, "seed": point.seed}
     return {
@@ -158,7 +159,7 @@ def failed_record(point: Point, failure: Mapping[str, str]) -> PointRecord:
     with contextlib.suppress(StudyError):  # of a model that cannot be built here
         row |= sizes(point)
     row |= {"status": "failed", "reason": f"{failure['type']}: {message}"}
-    return PointRecord(**_description(point), row=row, provenance=code(), failure=dict(failure))
+    return PointRecord(**description(point), row=row, provenance=code(), failure=dict(failure))
 
 
 def config_text(point: Point) -> str:
@@ -192,8 +193,13 @@ def base_row(point: Point, facts: TaskFacts) -> dict[str, Any]:
 
 
 def sizes(point: Point) -> dict[str, int | None]:
-    """The values of records.SIZES for a point; those of a model of one's own as measured."""
-    known: dict[str, int | None] = {size: point.config[size] for size in SIZES}
+    """The values of records.SIZES for a point; those of a model of one's own as measured.
+
+    None where they are not known.
+    """
+    known: dict[str, int | None] = {
+        size: None if point.labels.get(size) == OWN else point.config[size] for size in SIZES
+    }
     if "model" in point.config and (setup := set_up(point.config)).without_effect:
         measured = setup.module.sizes
         known |= {size: measured[size] for size in measured if size in setup.without_effect}
@@ -469,6 +475,12 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
+def sources_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Digests of the files of the user's own pieces, where there are some."""
+    found = own_sources(config)
+    return {"sources": found} if found else {}
+
+
 def model_facts(training: Training) -> dict[str, Any]:
     """Of a model of the user's own: the recurrent layers measured as 1, 2, …, and notes."""
     model = training.model
@@ -490,6 +502,7 @@ def provenance(training: Training, start: float, seconds: float) -> dict[str, An
         "probes": training.setup.nodes["probe"],
         "task": asdict(training.task.facts),
         "signature": signature(training.task),  # for exports
+        **sources_of(training.setup.nodes),
         **model_facts(training),
         "start": started,
         "seconds": seconds,

@@ -21,7 +21,8 @@ from study.interfaces import Group
 from study.machine.provenance import failure
 from study.machine.signals import LEAVE, WRITE_STACK
 from study.store import CannotStore
-from study.training.engine import Stopped, run_group
+from study.training.engine import run_group
+from study.training.loop import Stopped
 
 PROGRESS_SECONDS = 0.5  # between two progress events
 

@@ -95,7 +95,7 @@ def test_training_is_that_of_a_plain_loop(name):
     for key, value in network.named(training.params).items():
         # a bias before batch norm has no gradient but rounding, which Adam scales up
         if key not in ("conv.bias", "norm.running_mean"):
-            torch.testing.assert_close(value[0], state[key], rtol=1e-3, atol=2e-5)
+            torch.testing.assert_close(value[0].to(state[key]), state[key], rtol=1e-3, atol=2e-5)
 
 
 def stack_and_module(depth: int):

@@ -1,0 +1,55 @@
+"""A change of the user's own source is told, and decides nothing without being asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from study.store import Store
+from tests.support.commands import call
+
+MODEL = """
+from torch import nn
+
+
+class Last(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.rnn, self.out = nn.GRU(inputs, 4, batch_first=True), nn.Linear(4, outputs)
+
+    def forward(self, x):
+        return self.out(self.rnn(x)[0][:, -1]{scale})
+"""
+
+
+def test_stop_retrain_or_ignore(tmp_path: Path):
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/last.yaml").write_text(
+        "_target_: changing_model.Last\ninputs: task.inputs\noutputs: task.outputs\n"
+    )
+    source = tmp_path / "changing_model.py"
+    source.write_text(MODEL.format(scale=""))
+    arguments = (
+        "-m", "--config-dir", "conf", "model=last", "seed=0,1", "updates=2", "name=own",
+        "task=adding", "task.steps=8", "task.examples=50", "tracker=[]",
+    )  # fmt: skip
+
+    def study(*more: str):
+        return call("study", *arguments, *more, folder=tmp_path, own_process=True)
+
+    first = study()
+    assert first.returncode == 0, first.stdout + first.stderr
+    store = Store(tmp_path / "outputs/own")
+    before = {id: store.result(id)["row"]["score"] for id in store.names()}
+    assert len(before) == 2
+    source.write_text(MODEL.format(scale=" * 3"))
+    asked = study()
+    assert asked.returncode != 0
+    assert "changing_model.Last has changed since 2 stored points" in asked.stdout + asked.stderr
+    ignored = study("identity.source=ignore")
+    assert ignored.returncode == 0 and "they are kept" in ignored.stdout
+    assert {id: store.result(id)["row"]["score"] for id in store.names()} == before
+    again = study("identity.source=retrain")
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = {id: Store(store.folder).result(id)["row"]["score"] for id in before}
+    assert after.keys() == before.keys() and after != before
+    assert "nothing to train" in study().stdout
