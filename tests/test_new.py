@@ -40,6 +40,8 @@ def test_there_is_a_skeleton_of_every_kind_and_it_says_what_it_is():
             "tracker",
             "executor",
             "section",
+            "model",
+            "trainer",
         ), "the equation"
 
 

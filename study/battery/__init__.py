@@ -12,6 +12,7 @@ from study.battery.encoders import check_encoder
 from study.battery.executors import check_executor
 from study.battery.initializers import check_initializer
 from study.battery.optimizers import check_optimizer
+from study.battery.own_training import check_model, check_trainer
 from study.battery.penalties import check_penalty
 from study.battery.probes import check_probe, trace_of
 from study.battery.readouts import check_readout
@@ -25,12 +26,14 @@ __all__ = [
     "check_encoder",
     "check_executor",
     "check_initializer",
+    "check_model",
     "check_optimizer",
     "check_penalty",
     "check_probe",
     "check_readout",
     "check_task",
     "check_tracker",
+    "check_trainer",
     "init_facts",
     "trace_of",
 ]

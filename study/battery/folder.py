@@ -53,7 +53,9 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),
 }
-KINDS = (*BATTERIES, "tracker", "executor", "section")
+KINDS = (*BATTERIES, "model", "trainer", "tracker", "executor", "section")
+# For models and trainers: a class a sequence, a number a sequence, a symbol a step.
+TASKS = ("task=digits", "task=adding", "task=copying")
 TINY = (
     "updates=2",
     "hidden=8",
@@ -93,6 +95,8 @@ def check(folder: Path) -> Iterator[tuple[str, str | None]]:
                 _refuse_our_name(kind, level)
                 if kind == "section":
                     _section(loader, folder, level, Path(outputs))
+                elif kind in ("model", "trainer"):
+                    _own_training(loader, kind, level, Path(outputs) / kind / level)
                 elif kind in ("tracker", "executor"):
                     _receiver(loader, kind, level, Path(outputs) / kind / level)
                 else:
@@ -162,6 +166,23 @@ def _receiver(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> Non
     else:
         group = _group([_composed(loader, [], seed, outputs) for seed in range(3)])
         battery.check_executor(lambda: build(config[kind], kind), group, outputs)
+
+
+def _own_training(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
+    """Train a model or a trainer on the first built-in task that it fits."""
+    why: list[str] = []
+    for task in TASKS:
+        chosen = [f"{kind}={level}", task, "updates=6", "validate_every=2", "store.weights=true"]
+        try:
+            points = make_plan(
+                [_composed(loader, chosen, seed, outputs) for seed in range(3)], None, None
+            ).points
+        except StudyError as error:
+            why.append(f"{task}: {str(error).splitlines()[0]}")
+            continue
+        {"model": battery.check_model, "trainer": battery.check_trainer}[kind](points)
+        return
+    raise StudyError(f"{kind}: {level} fits none of these tasks. {'; '.join(why)}")
 
 
 def tiny_group(outputs: Path) -> Group:

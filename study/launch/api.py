@@ -82,6 +82,11 @@ def plan(
     given = [config_dirs] if isinstance(config_dirs, str | Path) else config_dirs
     folders = [_importable(folder) for folder in given]
     loader = config_loader(folders)
+    if experiment is not None and "=" in experiment:
+        raise StudyError(
+            "plan: the first argument is the name of an experiment, or None; overrides follow it."
+            f" Got {experiment!r}"
+        )
     chosen = [] if experiment is None else [f"experiment={experiment}"]
     try:
         sweep = read_sweep(loader, _factors(loader, [*chosen, *typed]), [*chosen, *typed])

@@ -31,6 +31,8 @@ KINDS = (
     "probe",
     "tracker",
     "executor",
+    "model",
+    "trainer",
     "section",
 )
 STUDY_ARGUMENTS = {
@@ -44,6 +46,8 @@ STUDY_ARGUMENTS = {
     "readout": "readout=last,{name} seed=0,1,2",
     "tracker": "'tracker=[{name}]' cell=rnn,gru seed=0,1,2",
     "executor": "executor={name} cell=rnn,gru seed=0,1,2",
+    "model": "model=stack,{name} seed=0,1,2",
+    "trainer": "trainer={name} hidden=16,32 seed=0,1,2",
     "probe": "'probe=[transport,loss,recurrence,{name}]' cell=rnn,gru seed=0,1,2",
 }
 YAML_VALUES = ("null", "true", "false", "inf", "nan")  # YAML reads these as values

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from study.store import Store
-from tests.support.commands import call
+from tests import ROOT
 
 MODEL = """
 from torch import nn
@@ -34,7 +37,13 @@ def test_stop_retrain_or_ignore(tmp_path: Path):
     )  # fmt: skip
 
     def study(*more: str):
-        return call("study", *arguments, *more, folder=tmp_path, own_process=True)
+        return subprocess.run(  # a process each, as an import happens once
+            [sys.executable, "-m", "study", *arguments, *more],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "OMP_NUM_THREADS": "1"},
+        )
 
     first = study()
     assert first.returncode == 0, first.stdout + first.stderr
