@@ -10,8 +10,8 @@ import numpy as np
 
 from study.interfaces import PARTS
 from study.records import StudyError
-from study.tasks.shared.series import Names, Read, part_names, split_groups
-from study.tasks.shared.splitting import sizes_off
+from study.tasks.shared.reading import Names, Read, part_names
+from study.tasks.shared.splitting import sizes_off, split_groups
 from study.tasks.shared.windows import Spans
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from study.records import StudyError
 from study.tasks.shared.losses import cross_entropy, pinball, squared_error
 from study.tasks.shared.metrics import CLASSES, MEDIAN, Answers, Metric
+from study.tasks.shared.solved import perfect_or
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,72 @@ class Scoring:
         errors = self._quantiles_of(train - standard["train"])
         return standard["validation"].repeat_interleave(len(self.quantiles), -1) + errors
 
+    def best_guesses(
+        self, train: Tensor, validation: Tensor, guessed: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> dict[str, float]:
+        """Of each metric the best value on validation of rules without training.
+
+        train, validation: their targets. guessed: the answers of rules, as `rule` takes them.
+        """
+        if not self.metrics:
+            return {}
+        constant = self.constant(train).expand(len(validation), -1)
+        outputs = [constant, *(self.rule(of, train) for of in guessed.values())]
+        found = self.over_split(self.metrics, torch.stack(outputs), validation)
+        return {
+            one.name: float(values[0])
+            if one.higher_is_better is None
+            else float(values.max() if one.higher_is_better else values.min())
+            for one, values in zip(self.metrics, found.values(), strict=True)
+        }
+
+    def baseline(
+        self, train: Tensor, validation: Tensor, rules: Mapping[str, float]
+    ) -> tuple[float, float]:
+        """(loss, usual score) on validation of the best guess that ignores the sequence.
+
+        rules: standardised squared errors of rules without training.
+        """
+        if self.kind == CLASSES:
+            shares = torch.bincount(train, minlength=self.classes) / len(train)
+            score = float(shares.max())
+            if self.weights is not None:  # their mean over training examples is 1
+                shares = shares * self.weights.float()
+            return float(-(shares * shares.clamp(min=1e-12).log()).sum()), score
+        loss = perfect_or(float(validation.square().mean()), 0.0)  # the mean is 0
+        score = min([loss, *(perfect_or(error, 0.0) for error in rules.values())])
+        if self.quantiles is not None:
+            constant = self.constant(train).expand(len(validation), -1)
+            loss = float(self.losses(constant, validation).mean())
+        return loss, score
+
     def _quantiles_of(self, values: Tensor) -> Tensor:
         """[O·Q] of values [N, O]."""
         found = np.quantile(values.double().numpy(), self.quantiles or (), axis=0)
         return torch.from_numpy(found.T.reshape(-1).copy()).float()
+
+
+def weights_of_classes(
+    asked: Literal["balanced"] | Mapping[str, float],
+    classes: Sequence[str],
+    train: Tensor,
+    source: str,
+) -> Tensor:
+    """[C], with mean 1 over the training examples, whose classes are `train` [N]."""
+    counts = torch.bincount(train, minlength=len(classes)).double()
+    if isinstance(asked, str):
+        weights = counts.clamp(min=1).reciprocal()
+    else:
+        given = {str(name): float(weight) for name, weight in asked.items()}
+        wrong = next((name for name in given if name not in classes), None)
+        lacking = next((name for name in classes if name not in given), None)
+        if wrong is not None or lacking is not None:
+            problem = f"no class {wrong!r}" if wrong is not None else f"a class {lacking!r} too"
+            raise StudyError(
+                f"task.class_weights: {source} has {problem}; its classes are {', '.join(classes)}"
+            )
+        weights = torch.tensor([given[name] for name in classes], dtype=torch.float64)
+    return weights * (counts.sum() / (weights * counts).sum())
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

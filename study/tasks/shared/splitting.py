@@ -7,10 +7,37 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from study.interfaces import PARTS
+from study.records import StudyError
+from study.tasks.shared.reading import labels_of
 
 TIE = 1e-3  # weight of a part's size beside that of its classes
 NAMED = 3  # classes named in one sentence
 OFF = 0.05  # of all examples: a part's size that is reported
+
+
+def split_groups(
+    groups: np.ndarray,
+    shares: Mapping[str, float],
+    *,
+    how: str,
+    seed: int,
+    source: str,
+    strata: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Parts of whole groups, in their order if `how` is time, else drawn; StudyError if too few.
+
+    groups, strata: [N], the group and the class of each example. weights: [N], None for 1 each.
+    """
+    labels = labels_of(groups)
+    if len(set(labels.tolist())) < len(PARTS):
+        raise StudyError(
+            f"task.group: {source} has {len(set(labels.tolist()))} groups; train, validation and"
+            " test need one each"
+        )
+    if how in ("time", "chronological"):
+        return by_time(shares, labels, np.ones(len(labels)) if weights is None else weights)
+    return spread(shares, labels, strata, seed, weights=weights, fill=True)
 
 
 def by_time(

@@ -1,0 +1,156 @@
+"""The settings of a table task, checked against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from study.interfaces import require
+from study.records import StudyError
+from study.tasks.shared.table import Style
+
+FORMS = ("classification", "regression", "forecast")
+GAPS = ("refuse", "split", "fill", "allow")
+MISSING = ("refuse", "mean", "forward")
+IN_TIME = ("chronological", "time")  # splits by the order of rows
+LICENCE = "the reader's own data"
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """As the YAML of task=csv explains them.
+
+    form: task.kind. how, shares, seed: of the split. style: how numbers are written.
+    """
+
+    path: str
+    target: str
+    form: str
+    series: str | None
+    time: str | None
+    group: str | None
+    part: str | None
+    features: Sequence[str] | None
+    categories: Literal["auto"] | None
+    separator: str
+    style: Style
+    encoding: str | None
+    missing: Literal["refuse", "mean", "forward"]
+    gaps: Literal["refuse", "split", "fill", "allow"]
+    resample: str | None
+    elapsed: bool
+    window: int
+    horizon: int
+    stride: int
+    season: int | None
+    known: Sequence[str]
+    how: str
+    shares: Mapping[str, float]
+    seed: int
+
+    @property
+    def forecasts(self) -> bool:
+        return self.form == "forecast"
+
+    @property
+    def steps(self) -> bool:
+        """Whether a row is a step, not a sequence."""
+        return self.series is not None or self.forecasts
+
+    def check(self) -> None:
+        """StudyError for a value that is none, or that this form of table would ignore."""
+        self._check_values()
+        self._check_marks()
+        self._check_use()
+        self._check_split()
+        self._check_resample()
+
+    def _check_values(self) -> None:
+        require(self.missing in MISSING, "csv", "missing", "refuse, mean or forward", self.missing)
+        require(self.gaps in GAPS, "csv", "gaps", ", ".join(GAPS), self.gaps)
+        require(
+            self.categories in ("auto", None), "csv", "categories", "auto or null", self.categories
+        )
+        require(isinstance(self.elapsed, bool), "csv", "elapsed", "true or false", self.elapsed)
+        for key in ("window", "horizon", "stride"):
+            value = getattr(self, key)
+            require(value >= 1, "csv", key, "at least 1 row", value)
+        require(
+            self.season is None or self.season >= 1,
+            "csv",
+            "season",
+            "at least 1 row, or null",
+            self.season,
+        )
+
+    def _check_marks(self) -> None:
+        require(
+            len(self.separator) == 1 and self.separator.isascii() and not self.separator.isalnum(),
+            "csv",
+            "separator",
+            "one character, or comma, semicolon, tab, pipe, space",
+            self.separator,
+        )
+        point, group = self.style.decimal, self.style.thousands
+        require(point in (".", ","), "csv", "decimal", "point or comma", point)
+        require(
+            group in ("", ",", ".", " ", "'") and group != point,
+            "csv",
+            "thousands",
+            "comma, point, space or apostrophe, another than decimal, or null",
+            group,
+        )
+
+    def _check_use(self) -> None:
+        for key, value, idle in (
+            ("gaps", self.gaps, "refuse"),
+            ("resample", self.resample, None),
+            ("elapsed", self.elapsed, False),
+        ):
+            if value != idle and (self.time is None or not self.steps):
+                raise StudyError(
+                    f"task.{key}: needs task.time"
+                    + ("" if self.steps else ", and task.series or task.kind=forecast")
+                )
+        if self.season is not None and not self.forecasts:
+            raise StudyError("task.season: is for task.kind=forecast")
+        if self.stride != 1 and not self.forecasts:
+            raise StudyError("task.stride: is for task.kind=forecast")
+        if self.known and not self.forecasts:
+            raise StudyError("task.known: is for task.kind=forecast")
+
+    def _check_split(self) -> None:
+        """Refuse a split without its column, and columns that the split would ignore."""
+        for how, key, name in (("group", "group", self.group), ("file", "part", self.part)):
+            if self.how == how and name is None:
+                raise StudyError(f"task.split: {how} needs task.{key}, the column that says it")
+        if self.part is not None and self.how != "file":
+            raise StudyError(f"task.part: needs task.split=file, got {self.how}")
+        if self.part is not None and (self.resample is not None or self.gaps == "fill"):
+            raise StudyError("task.part: rows of task.resample and task.gaps=fill have no part")
+        if self.group is not None and self.forecasts and self.series is None:
+            raise StudyError(
+                "task.group: forecasts by group need task.series, the column that tells series"
+                f" apart; task.series={self.group} if a group is a series"
+            )
+
+    def _check_resample(self) -> None:
+        if self.categories is not None and not self.steps:
+            raise StudyError(
+                "task.categories: the columns of a row are the steps of one channel, which holds"
+                " numbers; categories need task.series or task.kind=forecast"
+            )
+        if self.gaps == "fill" and self.missing == "refuse":
+            raise StudyError("task.gaps: fill needs task.missing=forward or mean")
+        if self.resample is not None:
+            try:
+                positive = pd.tseries.frequencies.to_offset(self.resample).n > 0
+            except (ValueError, TypeError, AttributeError):
+                positive = False
+            if not positive or not isinstance(self.resample, str):
+                raise StudyError(
+                    f"task.resample: must be a span such as 1h, 15min or 1D, got {self.resample!r}"
+                )
