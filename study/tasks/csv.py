@@ -18,7 +18,7 @@ from study.tasks.shared.series import Read, Series
 from study.tasks.shared.steps import Reading
 from study.tasks.shared.table import Style, mark
 from study.tasks.shared.table_files import read_table
-from study.tasks.shared.table_roles import named_roles, read_target, read_times, roles_of
+from study.tasks.shared.table_roles import named_roles, read_targets, read_times, roles_of
 from study.tasks.shared.table_settings import FORMS, TableSettings
 from study.tasks.shared.wide_table import WideTable
 
@@ -61,7 +61,7 @@ class Csv(Series):
         self,
         *,
         path: str,
-        target: str,
+        target: str | Sequence[str],
         kind: Literal["classification", "regression", "forecast"],
         series: str | None,
         time: str | None,
@@ -85,10 +85,13 @@ class Csv(Series):
         **settings: Any,
     ) -> None:
         require(kind in FORMS, "csv", "kind", " or ".join(FORMS), kind)
+        targets = (target,) if isinstance(target, str) else tuple(map(str, target))
+        if kind != "classification" and len(targets) > 1:
+            self.target_names = targets
         super().__init__(kind="regression" if kind == "forecast" else kind, **settings)
         self.table = TableSettings(
             path=path,
-            target=target,
+            targets=targets,
             form=kind,
             series=series,
             time=time,
@@ -122,7 +125,7 @@ class Csv(Series):
         reading = Reading(table, list(table.warnings))
         names = named_roles(reading, settings)
         if settings.form != "classification":
-            read_target(reading, settings)
+            reading.target = read_targets(reading, settings)
         if settings.time is not None:
             reading.times = read_times(table, settings)
         found = features(
@@ -137,7 +140,7 @@ class Csv(Series):
         reading.warnings += found.warnings
         values = dict(found.numbers)
         if reading.target is not None:
-            values[settings.target] = reading.target
+            values |= dict(zip(settings.targets, reading.target.T, strict=True))
         reading.warnings += suspects.far_values(values)
         reading.warnings += suspects.totals(table, values, [*found.order, settings.time or ""])
         reading.notes += found.notes
@@ -166,7 +169,10 @@ class Csv(Series):
     def signature(self) -> dict[str, Any]:
         settings = self.table
         found = super().signature()
-        found["output"] |= {"name": settings.target}
+        several = len(settings.targets) > 1
+        found["output"] |= (
+            {"names": list(settings.targets)} if several else {"name": settings.target}
+        )
         taken = found["input"]
         taken |= {"missing": settings.missing}
         marks = (settings.separator, settings.style.decimal, settings.style.thousands)

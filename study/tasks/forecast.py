@@ -104,7 +104,7 @@ class Forecast(Series):
         return replace(
             data,
             sequences=[sequence - sequence[-1] for sequence in data.sequences],
-            targets=data.targets - last,
+            targets=data.targets - last[:, None],
             guessed={
                 name: {part: values - last[data.parts[part], None] for part, values in of.items()}
                 for name, of in data.guessed.items()

@@ -19,12 +19,12 @@ Levels = dict[str, list[str]]  # channel of a level: its column, its text
 def channels_of(
     settings: TableSettings, reading: Reading, found: Features
 ) -> tuple[list[str], Levels, np.ndarray]:
-    """(channels, levels, values [N, D] in the order of the file), the target last in a forecast."""
+    """(channels, levels, values [N, D] in the order of the file); a forecast's targets are last."""
     channels: list[str] = []
     for name in found.order:
         levels = found.levels[name][1] if name in found.levels else None
         channels += [name] if levels is None else [f"{name}={level}" for level in levels]
-    channels += [settings.target] if settings.forecasts else []
+    channels += settings.targets if settings.forecasts else ()
     made = [*channels, *([ELAPSED] if settings.elapsed else [])]
     if len(set(made)) < len(made):
         twice = next(name for name in made if made.count(name) > 1)
@@ -50,7 +50,7 @@ def channels_of(
             reading.table.keep(name, values[:, place])
             place += 1
     if settings.forecasts:
-        values[:, -1] = reading.target
+        values[:, place:] = reading.target
     return channels, by_channel, values
 
 
@@ -83,12 +83,12 @@ def without_unknown_levels(
 def with_known(
     settings: TableSettings, levels: Levels, channels: Sequence[str], steps: Steps
 ) -> tuple[list[str], Steps]:
-    """Add what is known of the predicted row as channels beside the target, the last one.
+    """Add what is known of the predicted row as channels beside the targets, the last ones.
 
     The last rows of a series, behind which nothing is known, are never read: no window is without
     its target.
     """
-    place, ends = len(channels) - 1, [*steps.begins[1:], len(steps.values)]
+    place, ends = len(channels) - len(settings.targets), [*steps.begins[1:], len(steps.values)]
     ahead = np.concatenate(
         [
             np.minimum(np.arange(begin, end) + settings.horizon, end - 1)

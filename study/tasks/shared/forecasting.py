@@ -25,20 +25,21 @@ def windows(
     source: str,
     licence: str,
     stride: int = 1,
+    outputs: int = 1,
     groups: Sequence[object] | None = None,
     parts: Sequence[np.ndarray] | None = None,
     pieces: Sequence[np.ndarray] | None = None,
     how: str = "time",
     seed: int = 0,
 ) -> Read:
-    """Every `stride`-th window of `window` rows, to predict the last column `horizon` rows later.
+    """Every `stride`-th window of `window` rows, to predict `horizon` rows ahead.
 
-    `series`: (name, [rows, D], the target last). Rows are split by time, the last shares for
-    validation and test; with `groups` [one per series], whole groups are drawn with `seed` (how =
-    time: in their order); with `parts` [rows of each series], rows belong to the part named there.
-    A window and its target are in the same part, and where `pieces` [rows of each series] numbers
-    stretches without a gap, in the same one. Windows whose copies would be large are views.
-    Persistence predicts the target's last value in the window, seasonal naive its latest known
+    `series`: (name, [rows, D], the `outputs` targets last). Rows are split by time, the last shares
+    for validation and test; with `groups` [one per series], whole groups are drawn with `seed` (how
+    = time: in their order); with `parts` [rows of each series], rows belong to the part named
+    there. A window and its targets are in the same part, and where `pieces` [rows of each series]
+    numbers stretches without a gap, in the same one. Windows whose copies would be large are views.
+    Persistence predicts a target's last value in the window, seasonal naive its latest known
     value a whole number of seasons before the predicted one.
     """
     # the smallest number of whole seasons that is at least the horizon
@@ -87,6 +88,7 @@ def windows(
         window=window,
         ahead=ahead,
         stride=stride,
+        outputs=outputs,
     )
     large = spans.too_many_to_copy()
     validation = spans.positions("validation", spans.evaluated("validation") if large else None)
@@ -103,15 +105,20 @@ def windows(
         split=f"{split}, windows",
         warnings=warnings,
         rules={
-            name: float(np.mean((asked - spans.values(validation, after)) ** 2))
+            name: _by_target((asked - spans.values(validation, after)) ** 2)
             for name, after in rules.items()
         },
         guessed={
-            name: {part: spans.values(own, after)[:, None] for part, own in places.items()}
+            name: {part: spans.values(own, after) for part, own in places.items()}
             for name, after in rules.items()
         },
-        naive=np.array([np.abs(moves).mean()]),
+        naive=_by_target(np.abs(moves)),
     )
+
+
+def _by_target(errors: np.ndarray) -> np.ndarray:
+    """Means [O] of errors [N, O], each added by itself: the order is part of stored numbers."""
+    return np.array([np.ascontiguousarray(column).mean() for column in errors.T])
 
 
 def _in_order(spans: Spans, part: str, large: bool) -> np.ndarray:
@@ -147,7 +154,7 @@ def _read(spans: Spans, large: bool, **described: object) -> Read:
         values = spans.series[number]
         starts = range(begin, begin + count * spans.stride, spans.stride)
         sequences += [values[start : start + spans.window] for start in starts]
-        targets.append(values[np.array(starts) + spans.ahead, -1])
+        targets.append(values[np.array(starts) + spans.ahead, -spans.outputs :])
         names.append((f"{spans.names[number]}window from row ", starts))
     return Read(
         sequences=sequences,

@@ -18,8 +18,9 @@ def giveaways(
     begins: np.ndarray,
     *,
     classes: bool,
+    called: str = "the target",
 ) -> list[str]:
-    """Sentences on features of which a single row tells the target.
+    """Sentences on features of which a single row tells the target, `called` so.
 
     values: [N] of each name; targets: numbers [N], classes as codes; begins: the first row of each
     example. A feature is judged by rows, or by examples if it is the same in each of theirs.
@@ -33,22 +34,22 @@ def giveaways(
         fixed = count < len(column) and bool((column == np.repeat(column[begins], lengths)).all())
         x, y = (column[begins], targets[begins]) if fixed else (column, targets)
         some = slice(None, None, max(len(x) // SAMPLE, 1))
-        rule = _rule(x[some], y[some], count, classes)
+        rule = _rule(x[some], y[some], count, classes, called)
         if rule and len(x[some]) < len(x):
-            rule = _rule(x, y, count, classes)
+            rule = _rule(x, y, count, classes, called)
         if rule:
             found.append(f"column {name} {rule}")
     more = len(found) - NAMED
-    return found[:NAMED] + [f"{more} more columns predict the target by themselves"] * (more > 0)
+    return found[:NAMED] + [f"{more} more columns predict {called} by themselves"] * (more > 0)
 
 
-def _rule(x: np.ndarray, y: np.ndarray, examples: int, classes: bool) -> str:
+def _rule(x: np.ndarray, y: np.ndarray, examples: int, classes: bool, called: str) -> str:
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < ENOUGH or x.min() == x.max() or y.min() == y.max():
         return ""
     if not classes and bool((x == y).all()):
-        return "equals the target"
+        return f"equals {called}"
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
     new = np.concatenate([[True], x[1:] != x[:-1]])
@@ -56,7 +57,7 @@ def _rule(x: np.ndarray, y: np.ndarray, examples: int, classes: bool) -> str:
     if not bool((y[1:] == y[:-1])[~new[1:]].all()):
         return ""
     values = int(new.sum())
-    told = "predicts the target perfectly by itself"
+    told = f"predicts {called} perfectly by itself"
     if values <= examples / 5 and len(x) >= 5 * values:
         return f"{told}: each of its {values} values has one target only"
     if classes:
@@ -69,7 +70,11 @@ def _rule(x: np.ndarray, y: np.ndarray, examples: int, classes: bool) -> str:
 
 
 def copies_of_the_future(
-    names: Sequence[str], values: np.ndarray, target: np.ndarray, ahead: int
+    names: Sequence[str],
+    values: np.ndarray,
+    target: np.ndarray,
+    ahead: int,
+    called: str = "the target",
 ) -> list[str]:
     """Sentences on features [N, D] of one series that hold the target [N] of the same or later
     rows, up to `ahead` rows later."""
@@ -81,13 +86,13 @@ def copies_of_the_future(
             x, y = column[: len(column) - shift], target[shift:]
             if np.array_equal(x[:ENOUGH], y[:ENOUGH]) and np.array_equal(x, y, equal_nan=True):
                 found.append(
-                    f"column {name} equals the target"
+                    f"column {name} equals {called}"
                     + (f" of {shift} row{'s' if shift > 1 else ''} later" if shift else "")
                 )
                 break
             if shift and _is_affine(x[:ENOUGH], y[:ENOUGH]) and _is_affine(x, y):
                 found.append(
-                    f"column {name} is the target of {shift} row{'s' if shift > 1 else ''} later,"
+                    f"column {name} is {called} of {shift} row{'s' if shift > 1 else ''} later,"
                     " in another unit"
                 )
                 break

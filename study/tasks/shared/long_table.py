@@ -61,7 +61,7 @@ class LongTable:
         steps = self._filled(channels, steps, train)
         self._warn_of_features(channels, steps, read)
         if timed is not None and settings.elapsed:
-            place = len(channels) - forecast
+            place = len(channels) - settings.targets_read
             channels.insert(place, ELAPSED)
             steps = replace(steps, values=np.insert(steps.values, place, timed.since(steps), 1))
         if settings.known:
@@ -99,7 +99,8 @@ class LongTable:
             self._check_same("target", *names["target"], series)
             targets = of_rows(names["target"], firsts)
         else:
-            self._check_same("target", reading.target, None, series)
+            for name, numbers in zip(settings.targets, reading.target.T, strict=True):
+                self._check_same("target", numbers, None, series, name)
             targets = reading.target[firsts]
         groups, parts = (
             of_rows(names[key], firsts) if key in names else None for key in ("group", "part")
@@ -114,7 +115,12 @@ class LongTable:
         return examples(settings, targets, labels, groups, parts)
 
     def _check_same(
-        self, key: str, codes: np.ndarray, found: np.ndarray | None, series: Names
+        self,
+        key: str,
+        codes: np.ndarray,
+        found: np.ndarray | None,
+        series: Names,
+        name: str | None = None,
     ) -> None:
         """Refuse a target or group that differs within a series."""
         settings, reading = self.settings, self.reading
@@ -126,7 +132,7 @@ class LongTable:
                 shown(codes[at] if found is None else found[codes[at]]) for at in (first[row], row)
             )
             raise StudyError(
-                f"task.{key}: {getattr(settings, key)} must be the same in all rows of a"
+                f"task.{key}: {name or getattr(settings, key)} must be the same in all rows of a"
                 f" {settings.series}, and {shown(series[1][series[0][row]])} has {one} in row"
                 f" {reading.row(first[row])} and {other} in row {reading.row(row)}"
             )
@@ -167,39 +173,47 @@ class LongTable:
         settings, reading = self.settings, self.reading
         filling = Filling(reading, settings.path, settings.missing)
         values = filling.steps(channels, steps.values, steps.begins, steps.origin, train)
-        lacking = ~np.isfinite(steps.values[:, -1])
-        if settings.forecasts and lacking.any():
-            reading.warnings.append(
-                f"{int(lacking.sum()):,} of the filled values are of the target {settings.target},"
-                " which is predicted and scored there as well"
-            )
+        first = len(channels) - settings.targets_read
+        for name, column in zip(settings.targets, steps.values.T[first:], strict=False):
+            if not (finite := np.isfinite(column)).all():
+                reading.warnings.append(
+                    f"{int((~finite).sum()):,} of the filled values are of the target {name},"
+                    " which is predicted and scored there as well"
+                )
         return replace(steps, values=values)
 
     def _warn_of_features(self, channels: Sequence[str], steps: Steps, read: Read | None) -> None:
         """Warn of columns that give the target away."""
         settings, reading = self.settings, self.reading
-        features = steps.values[:, : len(channels) - settings.forecasts]
+        features = steps.values[:, : len(channels) - settings.targets_read]
         if read is None:
-            first = slice(0, steps.lengths[0])
-            reading.warnings += leaks.copies_of_the_future(
-                channels[:-1],
-                features[first],
-                steps.values[first, -1],
-                settings.window + settings.horizon,
-            )
+            first = steps.values[: steps.lengths[0]]
+            for place, called in enumerate(settings.called, features.shape[1]):
+                others = [n for n in range(len(channels)) if n != place]
+                reading.warnings += leaks.copies_of_the_future(
+                    [channels[n] for n in others],
+                    first[:, others],
+                    first[:, place],
+                    settings.window + settings.horizon,
+                    called,
+                )
             return
         # of a text column all levels together
         places: dict[str, list[int]] = {}
         for place, name in enumerate(channels):
             column = name.partition("=")[0]
             places.setdefault(column if column in self.found.levels else name, []).append(place)
-        reading.warnings += leaks.giveaways(
-            list(places),
-            [features[:, of] @ np.arange(1.0, len(of) + 1) for of in places.values()],
-            np.repeat(codes_of(settings, read.targets), steps.lengths),
-            steps.begins,
-            classes=settings.form == "classification",
-        )
+        columns = [features[:, of] @ np.arange(1.0, len(of) + 1) for of in places.values()]
+        targets = codes_of(settings, read.targets)
+        for target, called in zip(targets.T, settings.called, strict=True):
+            reading.warnings += leaks.giveaways(
+                list(places),
+                columns,
+                np.repeat(target, steps.lengths),
+                steps.begins,
+                classes=settings.form == "classification",
+                called=called,
+            )
 
     # --- forecasts --------------------------------------------------------------------------------
 
@@ -218,6 +232,7 @@ class LongTable:
             window=settings.window,
             horizon=settings.horizon,
             stride=settings.stride,
+            outputs=len(settings.targets),
             season=settings.season,
             shares=settings.shares,
             source=Path(settings.path).name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,19 @@ class Answers:
     unit: np.ndarray
     naive: np.ndarray
 
+    def of(self, target: int | None) -> Answers:
+        """What is said of one target, whose unit is its own; None: of all."""
+        if target is None:
+            return self
+        own = slice(target, target + 1)
+        return Answers(
+            self.y[:, own],
+            self.predicted[:, own],
+            self.outputs[:, own],
+            np.ones(1),
+            self.naive[own],
+        )
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -62,7 +75,7 @@ class Metric:
     target's deviation. `text`: for sentences; what follows a comma is the unit. `perfect`: the best
     value there is. `needs`: keys of NEEDS. `higher_is_better` None: neither is, `perfect` is right.
     `of_quantiles`: it reads all quantiles, not the median. `low`, `high`: what its values can be;
-    None without end.
+    None without end. `target`: the place of the only target that it is of, None for all of them.
     """
 
     name: str
@@ -77,6 +90,12 @@ class Metric:
     of_quantiles: bool = False
     low: float | None = 0.0
     high: float | None = None
+    target: int | None = None
+
+    @property
+    def of_all(self) -> str:
+        """The name without that of a target."""
+        return self.name if self.target is None else self.name.partition(" ")[0]
 
 
 # --- over a whole split ---------------------------------------------------------------------------
@@ -209,13 +228,24 @@ METRICS: Mapping[str, Metric] = {
 
 
 def named(
-    names: Sequence[str], kind: str, quantiles: Sequence[float] | None, piece: str
+    names: Sequence[str],
+    kind: str,
+    quantiles: Sequence[float] | None,
+    piece: str,
+    targets: Sequence[str],
 ) -> tuple[Metric, ...]:
-    """The metrics of these names; a ValueError says which there are for this kind of task."""
+    """The metrics of these names; a ValueError says which there are for this kind of task.
+
+    targets: names of several, of each of which there is every metric, such as `mae price`.
+    """
     known = {name: one for name, one in METRICS.items() if one.kind == kind}
     if quantiles is not None:  # without the median, only what reads all of them
         known = {PINBALL: _pinball(quantiles)} | (known if MEDIAN in quantiles else {})
     text = ", ".join(known) + (f", {TOP}2, {TOP}3, …" if kind == CLASSES else "")
+    if targets:
+        text += f", also of one target, such as {next(iter(known))} {targets[0]}"
+        own = [_of_target(one, *place) for one in known.values() for place in enumerate(targets)]
+        known |= {one.name: one for one in own}
     found = [known.get(name) or _top(name, kind) for name in names]
     require(
         len(names) > 0 and None not in found and len(set(names)) == len(names),
@@ -231,6 +261,20 @@ def of_quantiles(quantiles: Sequence[float]) -> tuple[Metric, ...]:
     """What is always measured of quantiles, beside the metrics that are named."""
     each = tuple(coverage(quantile, place) for place, quantile in enumerate(quantiles))
     return (*each, *([covered(quantiles[0], quantiles[-1])] if len(each) > 1 else []), CROSSING)
+
+
+def with_targets(metrics: Sequence[Metric], targets: Sequence[str]) -> tuple[Metric, ...]:
+    """These metrics, and behind them those of each target that are not among them."""
+    there = {one.name for one in metrics}
+    whole = [one for one in metrics if one.target is None]
+    own = [_of_target(one, *place) for one in whole for place in enumerate(targets)]
+    return (*metrics, *(one for one in own if one.name not in there))
+
+
+def _of_target(metric: Metric, place: int, name: str) -> Metric:
+    what, comma, unit = metric.text.partition(",")
+    text = f"{what} of {name}{comma}{unit}"
+    return replace(metric, name=f"{metric.name} {name}", text=text, target=place)
 
 
 def _pinball(quantiles: Sequence[float]) -> Metric:
@@ -261,12 +305,19 @@ def _top(name: str, kind: str) -> Metric | None:
     )
 
 
-def described(metric: Metric, guess: float, *, targets: int) -> dict[str, Any]:
-    """A metric as TaskFacts.metrics holds it. `guess`: of the best rule without training."""
-    unit = ", in the target's units" if targets == 1 else ", standardised"
+def described(metric: Metric, guess: float, *, targets: int, named: bool = False) -> dict[str, Any]:
+    """A metric as TaskFacts.metrics holds it. `guess`: of the best rule without training.
+
+    targets: how many there are; named: whether they have names.
+    """
+    own = targets == 1 or metric.target is not None
+    text = metric.text + (", in the target's units" if own else ", standardised") * metric.in_units
+    if named and not own:
+        what, comma, unit = text.partition(",")
+        text = f"{what} over {targets} targets{comma}{unit}"
     return {
         "name": metric.name,
-        "text": metric.text + unit * metric.in_units,
+        "text": text,
         "higher_is_better": metric.higher_is_better,
         "perfect": metric.perfect,
         "by_example": metric.by_example is not None,

@@ -43,7 +43,7 @@ class Read:
     [N], or numbers [N] or [N, O]. names: the origin of each example, for messages ("series 7", "row
     12"). parts: for sources with a split of their own, the examples of each part, or the part's
     name of each example [N]; without validation, it is drawn from train. split: what the page says
-    of such a split. rules: mean squared error, in the targets' units, of rules that need no
+    of such a split. rules: mean squared errors [O], in the targets' units, of rules that need no
     training, by name. columns: the channels' names in order, empty if they have none. left_out:
     columns that are not read, each with the reason. warnings: sentences for the plan and the page.
     groups: [N], examples of one group stay in one part. notes: further sentences on how it
@@ -60,7 +60,7 @@ class Read:
     licence: str
     parts: Mapping[str, np.ndarray] | np.ndarray | None = None
     split: str = ""
-    rules: Mapping[str, float] = field(default_factory=dict)
+    rules: Mapping[str, np.ndarray] = field(default_factory=dict)
     columns: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()

@@ -51,6 +51,9 @@ class Scoring:
         if self.kind == CLASSES:
             return metric.by_example(outputs, y)
         split = self._by_quantile(outputs)
+        if metric.target is not None:
+            own = slice(metric.target, metric.target + 1)
+            split, y = split[..., own, :], y[..., own]
         found = metric.by_example(split if metric.of_quantiles else self._middle(split), y)
         return found * float(self._unit(metric)) if metric.in_units else found
 
@@ -79,7 +82,9 @@ class Scoring:
         if not outputs.isfinite().all():
             return [float("nan")] * len(metrics)
         given = self._answers(outputs, y)
-        return [one.over_split(given) for one in metrics if one.over_split is not None]
+        return [
+            one.over_split(given.of(one.target)) for one in metrics if one.over_split is not None
+        ]
 
     def _answers(self, outputs: Tensor, y: Tensor) -> Answers:
         """Of one network: outputs [N, …]."""
@@ -94,6 +99,8 @@ class Scoring:
 
     def _unit(self, metric: Metric) -> float:
         """What a standardised error is multiplied by: several targets have no common unit."""
+        if metric.target is not None:
+            return float(self.deviation[metric.target])
         return float(self.deviation[0]) if len(self.deviation) == 1 else 1.0
 
     def _by_quantile(self, outputs: Tensor) -> Tensor:

@@ -22,11 +22,13 @@ from study.tasks.shared.metrics import (
     NEEDS,
     PINBALL,
     TOP,
+    Metric,
     described,
     named,
     of_quantiles,
+    with_targets,
 )
-from study.tasks.shared.notes import of_columns
+from study.tasks.shared.notes import of_columns, of_targets
 from study.tasks.shared.own_settings import check_losses, check_split
 from study.tasks.shared.parts import Division
 from study.tasks.shared.reading import (
@@ -65,6 +67,7 @@ class Series(Arrays):
     """
 
     choices: tuple[str, ...] = ("window", "missing")  # TaskFacts.choices
+    target_names: tuple[str, ...] = ()  # of several targets, by which metrics are seen too
     windows: Mapping[str, Windows] | None = None  # by part, where examples are views
     later: Mapping[str, Any] = {"metrics": None, "class_weights": None, "quantiles": None}
 
@@ -99,8 +102,11 @@ class Series(Arrays):
         self.division = Division(split, self.shares, split_seed, kind == "classification")
         self.lag, self.solved, self.class_weights = lag, solved, class_weights
         self.quantiles = None if quantiles is None else tuple(map(float, quantiles))
-        asked = [PINBALL] if metrics is None and quantiles is not None else metrics
-        self.metrics = () if asked is None else named(asked, kind, self.quantiles, name)
+        usual = [PINBALL] if quantiles is not None else ["mse"] if self.target_names else None
+        asked = usual if metrics is None else metrics
+        self.metrics: tuple[Metric, ...] = ()
+        if asked is not None:
+            self.metrics = named(asked, kind, self.quantiles, name, self.target_names)
         self.warnings: list[str] = []
 
     @abstractmethod
@@ -153,18 +159,19 @@ class Series(Arrays):
         for name, values in zip(spans.names, spans.series, strict=True):
             check_rows(data, name.strip(" ,") or "the series", values)
         found = scale(spans.pieces())
-        found_targets = target_scale(data, spans.targets("train")[:, None])
-        self.target_mean, self.target_deviation = found_targets
-        if found.constant[-1]:  # also if the rows behind the last windows differ
+        targets = target_scale(data, spans.targets("train"), self.target_names)
+        self.target_mean, self.target_deviation = targets
+        for place in np.flatnonzero(found.constant[-spans.outputs :]):
+            # also if the rows behind the last windows differ
+            name = f" {self.target_names[place]}" if self.target_names else ""
             raise StudyError(
-                f"task: {data.source}: the target is the same number in all training windows,"
-                f" {found.mean[-1]:.6g}; there is nothing to predict from"
+                f"task: {data.source}: the target{name} is the same number in all training windows,"
+                f" {found.mean[place - spans.outputs]:.6g}; there is nothing to predict from"
             )
         self._set_scale(data, found)
         rows_read, moved = spans.standardised(found)
         self.warnings += of_constants(data, found, {"other rows": moved})
-        target = (float(self.target_mean[0]), float(self.target_deviation[0]))
-        self.windows = {part: of_part(spans, part, rows_read, found, target) for part in PARTS}
+        self.windows = {part: of_part(spans, part, rows_read, found, targets) for part in PARTS}
         self.parts = {
             part: self.windows[part].batch(torch.from_numpy(spans.evaluated(part)))
             for part in PARTS
@@ -202,7 +209,7 @@ class Series(Arrays):
             number = {name: place for place, name in enumerate(self.classes)}
             return torch.tensor([number[name] for name in data.targets.tolist()])
         y = data.targets.astype(np.float64).reshape(len(data.targets), -1)
-        self.target_mean, self.target_deviation = target_scale(data, y[train])
+        self.target_mean, self.target_deviation = target_scale(data, y[train], self.target_names)
         return torch.from_numpy((y - self.target_mean) / self.target_deviation).float()
 
     # --- checks -----------------------------------------------------------------------------------
@@ -232,8 +239,8 @@ class Series(Arrays):
     def facts(self) -> TaskFacts:
         share = (
             {
-                name: float(error / (self.target_deviation**2).mean())
-                for name, error in self.data.rules.items()
+                name: float((errors / self.target_deviation**2).mean())
+                for name, errors in self.data.rules.items()
             }
             if self.kind == "regression"
             else {}
@@ -251,7 +258,12 @@ class Series(Arrays):
         ]
         usual = METRICS["accuracy" if self.kind == "classification" else "mse"]
         measured = [
-            described(one, self.guesses[one.name], targets=len(self.scoring.mean))
+            described(
+                one,
+                self.guesses[one.name],
+                targets=len(self.scoring.mean),
+                named=bool(self.target_names),
+            )
             for one in self.scoring.metrics
         ]
         first = next(iter(self.scoring.metrics), usual)
@@ -275,7 +287,11 @@ class Series(Arrays):
             source=self.data.source,
             licence=self.data.licence,
             choices=self.choices,
-            notes=[*of_columns(self.data.columns, self.data.left_out), *self.data.notes],
+            notes=[
+                *of_columns(self.data.columns, self.data.left_out),
+                *of_targets(self.target_names, self._naive_errors()),
+                *self.data.notes,
+            ],
             warnings=(*self.warnings, *warnings),
             metrics=measured,
         )
@@ -302,6 +318,16 @@ class Series(Arrays):
             },
         }
 
+    def _naive_errors(self) -> dict[str, np.ndarray]:
+        """Standardised squared errors [O] on validation of rules without training."""
+        if self.kind == "classification":
+            return {}
+        constant = self.parts["validation"].y.double().square().mean(0).numpy()
+        rules = {
+            name: errors / self.target_deviation**2 for name, errors in self.data.rules.items()
+        }
+        return {"constant": constant, **rules}
+
     def _loss_name(self) -> str:
         if self.kind == "classification":
             return "cross-entropy, nats" + (
@@ -323,7 +349,7 @@ class Series(Arrays):
         if first is None or first.by_example is None:
             first = METRICS["accuracy"] if self.kind == "classification" else METRICS["mse"]
             if self.quantiles is not None:
-                (first,) = named([PINBALL], self.kind, self.quantiles, "task")
+                (first,) = named([PINBALL], self.kind, self.quantiles, "task", ())
         return self.scoring.by_example(first, outputs, batch.y)
 
     def over_split(
@@ -335,6 +361,7 @@ class Series(Arrays):
     def _set_scoring(self) -> None:
         """How outputs are scored; StudyError where the data do not allow what was asked for."""
         measured = (*self.metrics, *(of_quantiles(self.quantiles) if self.quantiles else ()))
+        measured = with_targets(measured, self.target_names)
         classes = self.kind == "classification"
         naive = np.zeros(1) if self.data.naive is None else self.data.naive
         present = all(

@@ -38,7 +38,7 @@ def rule(
         guess = float(torch.bincount(y).max()) / len(y)  # the best constant
         found = accuracy(guess)
     else:
-        usual_share = ERROR if metric.name == "mse" else HALFWAY
+        usual_share = ERROR if metric.of_all == "mse" else HALFWAY
         found = between(guess, metric.perfect, BEATS if forecast else usual_share)
     found = None if "validation" in same else found
     if asked is None:

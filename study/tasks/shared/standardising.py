@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -54,15 +54,20 @@ def padded(
     return tensors, of_constants(data, scale, moved)
 
 
-def target_scale(data: Read, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(means [O], deviations [O]) of training targets [N, O]; StudyError if one is constant."""
+def target_scale(data: Read, y: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(means [O], deviations [O]) of training targets [N, O]; StudyError if one is constant.
+
+    names: of the targets, empty if they have none.
+    """
     low, high = y.min(0), y.max(0)
     same = high - low <= SAME * np.maximum(np.abs(low), np.abs(high))
     if same.any():
-        which = "the target" if len(same) == 1 else f"target {int(same.argmax())} (from 0)"
+        place = int(same.argmax())
+        which = f"the target {names[place]}" if names else f"target {place} (from 0)"
+        which = "the target" if len(same) == 1 else which
         raise StudyError(
             f"task: {data.source}: {which} is the same number in all training examples,"
-            f" {low[int(same.argmax())]:.6g}; there is nothing to predict"
+            f" {low[place]:.6g}; there is nothing to predict"
         )
     return y.mean(0), y.std(0)
 

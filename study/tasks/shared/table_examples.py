@@ -19,7 +19,7 @@ def examples(
     groups: np.ndarray | None,
     parts: np.ndarray | None,
 ) -> Read:
-    """labels: the origin of each example [N]; targets, groups, parts: [N]."""
+    """labels: the origin of each example [N]; targets: [N], numbers [N, O]; groups, parts: [N]."""
     if settings.form == "classification" and targets.dtype.kind in "if":
         kinds = len(np.unique(targets))
         if kinds > max(len(targets) / 2, 20):
@@ -40,7 +40,7 @@ def examples(
 
 
 def codes_of(settings: TableSettings, targets: np.ndarray) -> np.ndarray:
-    """Targets as numbers, classes by their place."""
+    """Targets as numbers [N, O], classes by their place."""
     if settings.form != "classification":
         return targets
-    return np.unique(targets, return_inverse=True)[1]
+    return np.unique(targets, return_inverse=True)[1][:, None]

@@ -12,17 +12,16 @@ from study.tasks.shared.table import Times, as_written, coded, names_of, numbers
 from study.tasks.shared.table_files import Table
 from study.tasks.shared.table_settings import TableSettings
 
-ROLES = ("target", "series", "time", "group", "part")
+ROLES = ("series", "time", "group", "part")
 Names = tuple[np.ndarray, np.ndarray]  # (code of each row [N], names by code)
 
 
 def roles_of(table: Table, settings: TableSettings) -> dict[str, str]:
     """The key that names each column; StudyError if there is no such column."""
     roles: dict[str, str] = {}
-    for key in ROLES:
-        name = getattr(settings, key)
-        if name is None:
-            continue
+    named = [("target", name) for name in settings.targets]
+    named += [(key, name) for key in ROLES if (name := getattr(settings, key)) is not None]
+    for key, name in named:
         if name in table.left_out:
             raise StudyError(
                 f"task.{key}: column {name} of {settings.path} cannot be read:"
@@ -67,12 +66,15 @@ def of_rows(names: Names, rows: np.ndarray) -> np.ndarray:
     return names[1][names[0][rows]]
 
 
-def read_target(reading: Reading, settings: TableSettings) -> None:
-    """Read a target that is a number."""
-    name, style = settings.target, settings.style
+def read_targets(reading: Reading, settings: TableSettings) -> np.ndarray:
+    """[N, O] of targets that are numbers."""
+    return np.column_stack([_target(reading, name, settings) for name in settings.targets])
+
+
+def _target(reading: Reading, name: str, settings: TableSettings) -> np.ndarray:
+    style = settings.style
     read = numbers(reading.table.columns[name], style)
     check_numbers(reading.table, name, read, style)
-    reading.target = read.values
     if read.unit:
         reading.notes.append(f"{name}: read with {read.unit}")
     reading.warnings += suspects.written(
@@ -85,6 +87,7 @@ def read_target(reading: Reading, settings: TableSettings) -> None:
             f"task.target: {name} is missing or infinite in row {reading.row(wrong.argmax())} of"
             f" {settings.path}"
         )
+    return read.values
 
 
 def read_times(table: Table, settings: TableSettings) -> Times:

@@ -27,7 +27,7 @@ class TableSettings:
     """
 
     path: str
-    target: str
+    targets: tuple[str, ...]
     form: str
     series: str | None
     time: str | None
@@ -52,6 +52,23 @@ class TableSettings:
     seed: int
 
     @property
+    def target(self) -> str:
+        """The targets in a sentence."""
+        return ", ".join(self.targets)
+
+    @property
+    def called(self) -> list[str]:
+        """Each target in a sentence, by its name where there are several."""
+        if len(self.targets) == 1:
+            return ["the target"]
+        return [f"the target {name}" for name in self.targets]
+
+    @property
+    def targets_read(self) -> int:
+        """How many of the channels, the last ones, are targets: a forecast reads their past."""
+        return len(self.targets) if self.forecasts else 0
+
+    @property
     def forecasts(self) -> bool:
         return self.form == "forecast"
 
@@ -69,6 +86,7 @@ class TableSettings:
         self._check_resample()
 
     def _check_values(self) -> None:
+        self._check_targets()
         require(self.missing in MISSING, "csv", "missing", "refuse, mean or forward", self.missing)
         require(self.gaps in GAPS, "csv", "gaps", ", ".join(GAPS), self.gaps)
         require(
@@ -85,6 +103,17 @@ class TableSettings:
             "at least 1 row, or null",
             self.season,
         )
+
+    def _check_targets(self) -> None:
+        require(len(self.targets) > 0, "csv", "target", "a column, or a list of columns", [])
+        twice = next((name for name in self.targets if self.targets.count(name) > 1), None)
+        if twice is not None:
+            raise StudyError(f"task.target: names {twice!r} twice")
+        if self.form == "classification" and len(self.targets) > 1:
+            raise StudyError(
+                f"task.target: {self.target} are several columns, which task.kind=regression and"
+                " forecast predict; classes are those of one column"
+            )
 
     def _check_marks(self) -> None:
         require(

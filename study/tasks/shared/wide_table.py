@@ -51,19 +51,20 @@ class WideTable:
         read = examples(
             settings, targets, [f"row {reading.row(row)}" for row in order], groups, parts
         )
-        reading.warnings += leaks.giveaways(
-            found.order,
-            list(values.T),
-            codes_of(settings, targets),
-            np.arange(len(values)),
-            classes=settings.form == "classification",
-        )
+        codes = codes_of(settings, targets)
+        for target, called in zip(codes.T, settings.called, strict=True):
+            reading.warnings += leaks.giveaways(
+                found.order,
+                list(values.T),
+                target,
+                np.arange(len(values)),
+                classes=settings.form == "classification",
+                called=called,
+            )
         if settings.features is None:
             reading.warnings += suspects.steps_out_of_order(found.order)
         reading.warnings += suspects.other_scales(found.order, values)
-        reading.warnings += suspects.copies(
-            values, codes_of(settings, targets), lambda row: reading.row(order[row])
-        )
+        reading.warnings += suspects.copies(values, codes, lambda row: reading.row(order[row]))
         inside = np.arange(values.shape[1]) < lengths[:, None]
         filling = Filling(reading, settings.path, settings.missing)
         values = filling.rows(found.order, values, inside, order, lambda: self.training(read))

@@ -23,9 +23,10 @@ EVALUATED_BYTES = 1 << 27
 class Spans:
     """Where the windows of some series lie.
 
-    series: [rows, D] each, the target last. names: of the series, for messages. runs: by part,
-    [n, 3] of a series' number, the first window's first row, and a number of windows that begin
-    `stride` rows apart. ahead: rows from a window's first to the predicted one.
+    series: [rows, D] each, the last `outputs` columns are the targets. names: of the series, for
+    messages. runs: by part, [n, 3] of a series' number, the first window's first row, and a number
+    of windows that begin `stride` rows apart. ahead: rows from a window's first to the predicted
+    one.
     """
 
     series: Sequence[np.ndarray]
@@ -34,6 +35,7 @@ class Spans:
     window: int
     ahead: int
     stride: int
+    outputs: int
 
     def count(self, part: str) -> int:
         return int(self.runs[part][:, 2].sum())
@@ -61,18 +63,18 @@ class Spans:
         return np.stack([runs[run, 0], begin], axis=1)
 
     def values(self, positions: np.ndarray, after: int) -> np.ndarray:
-        """The target [n], this many rows after each window's first row."""
-        found = np.empty(len(positions))
+        """The targets [n, O], this many rows after each window's first row."""
+        found = np.empty((len(positions), self.outputs))
         for number in np.unique(positions[:, 0]):
             mine = positions[:, 0] == number
-            found[mine] = self.series[number][positions[mine, 1] + after, -1]
+            found[mine] = self.series[number][positions[mine, 1] + after, -self.outputs :]
         return found
 
     def targets(self, part: str) -> np.ndarray:
-        """[N] of all windows of a part, in fp64."""
+        """[N, O] of all windows of a part, in fp64."""
         return np.concatenate(
             [
-                self.series[number][begin + self.ahead :: self.stride, -1][:count]
+                self.series[number][begin + self.ahead :: self.stride, -self.outputs :][:count]
                 for number, begin, count in self.runs[part]
             ]
         ).astype(np.float64)
@@ -106,7 +108,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class Windows:
-    """A part's windows over `values` [R, D]; their targets are (last column) * gain + shift.
+    """A part's windows over `values` [R, D]; their targets are (last columns) * gain + shift, [O].
 
     firsts, counts: [n], the first row of each run and its windows, `stride` rows apart.
     """
@@ -117,8 +119,8 @@ class Windows:
     window: int
     ahead: int
     stride: int
-    gain: float
-    shift: float
+    gain: tuple[float, ...]
+    shift: tuple[float, ...]
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -127,16 +129,15 @@ class Windows:
         ends = self.counts.cumsum(0)
         run = torch.searchsorted(ends, index, right=True)
         first = self.firsts[run] + (index - ends[run] + self.counts[run]) * self.stride
-        target = self.values[first + self.ahead, -1].double() * self.gain + self.shift
-        return Batch(
-            x=self.values[first[:, None] + torch.arange(self.window)], y=target.float()[:, None]
-        )
+        gain, shift = (torch.tensor(of, dtype=torch.float64) for of in (self.gain, self.shift))
+        target = self.values[first + self.ahead, -len(gain) :].double() * gain + shift
+        return Batch(x=self.values[first[:, None] + torch.arange(self.window)], y=target.float())
 
 
 def of_part(
-    spans: Spans, part: Part, values: Tensor, scale: Scale, target: tuple[float, float]
+    spans: Spans, part: Part, values: Tensor, scale: Scale, target: tuple[np.ndarray, np.ndarray]
 ) -> Windows:
-    """The windows of a part; target: its mean and deviation."""
+    """The windows of a part; target: means and deviations [O]."""
     offsets = np.cumsum([0, *map(len, spans.series)])
     runs, (mean, deviation) = spans.runs[part], target
     return Windows(
@@ -146,8 +147,8 @@ def of_part(
         window=spans.window,
         ahead=spans.ahead,
         stride=spans.stride,
-        gain=float(scale.deviation[-1]) / deviation,
-        shift=(float(scale.mean[-1]) - mean) / deviation,
+        gain=tuple((scale.deviation[-spans.outputs :] / deviation).tolist()),
+        shift=tuple(((scale.mean[-spans.outputs :] - mean) / deviation).tolist()),
     )
 
 
@@ -155,7 +156,10 @@ def hash_of(parts: Mapping[str, Windows]) -> str:
     """A hash of the rows and of where windows lie; what they read is not copied."""
     digest = hashlib.blake2b(digest_size=8)
     for part, windows in parts.items():
-        where = (part, windows.window, windows.ahead, windows.stride, windows.gain, windows.shift)
+        moved: tuple[object, ...] = (windows.gain, windows.shift)
+        if len(windows.gain) == 1:  # as hashes were before there were several
+            moved = (windows.gain[0], windows.shift[0])
+        where = (part, windows.window, windows.ahead, windows.stride, *moved)
         digest.update(repr(where).encode())
         digest.update(windows.firsts.numpy().data)
         digest.update(windows.counts.numpy().data)
