@@ -203,8 +203,16 @@ def example(about: Mapping[str, Any]) -> Any:
         return [dict(zip(spec["columns"], row, strict=True))]
     if spec.get("elapsed"):
         values = np.concatenate([values[:1], values])  # whose first row has a row before it
+    output = about["output"]
+    later = spec.get("later", {})
+    coming = output["ahead"] if later else 0
+    if coming:  # rows to come, of which nothing else is known
+        values = np.concatenate([values, values[-1:].repeat(coming, 0)])
     columns = dict(zip(spec["columns"], values.T.tolist(), strict=True))
-    columns.pop(spec.get("elapsed"), None)
+    for name in (*later, spec.get("elapsed")):
+        columns.pop(name, None)
+    for name in set(columns) - set(later.values()) if coming else ():
+        columns[name][-coming:] = [None] * coming
     for channel, (column, level) in spec.get("levels", {}).items():
         columns.pop(channel)
         columns[column] = [level] * len(values)
@@ -445,7 +453,7 @@ def _in_words(about: Mapping[str, Any]) -> dict[str, str]:
     """Lists of the signature for the card, cut if they are long."""
     spec, output = about["input"], about["output"]
     files = {
-        "numbers": ".csv or .tsv, .npy, or .npz with x and lengths",
+        "numbers": ".csv, .tsv or .parquet, .npy, or .npz with x and lengths",
         "image": ".npy, or .csv with one image a row",
         "text": "a text",
     }
@@ -459,6 +467,12 @@ def _in_words(about: Mapping[str, Any]) -> dict[str, str]:
             ]
         ),
         "classes": shortened(output.get("classes", []))[1:-1],
+        "later": ", ".join(
+            dict.fromkeys(
+                spec.get("levels", {}).get(name, [name])[0]
+                for name in spec.get("later", {}).values()
+            )
+        ),
         "files": files[spec["kind"]],
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from study.interfaces import require
 from study.records import StudyError
 from study.tasks.shared import suspects
-from study.tasks.shared.channels import ELAPSED, Levels
+from study.tasks.shared.channels import ELAPSED, Channels
 from study.tasks.shared.columns import features
 from study.tasks.shared.long_table import LongTable
 from study.tasks.shared.series import Read, Series
@@ -20,6 +20,7 @@ from study.tasks.shared.table import Style, mark
 from study.tasks.shared.table_files import read_table
 from study.tasks.shared.table_roles import named_roles, read_targets, read_times, roles_of
 from study.tasks.shared.table_settings import FORMS, TableSettings
+from study.tasks.shared.units import units_of
 from study.tasks.shared.wide_table import WideTable
 
 
@@ -116,13 +117,14 @@ class Csv(Series):
             seed=self.split_seed,
         )
         self.table.check()
-        self.levels: Levels = {}
+        self.channels, self.units = Channels(), dict[str, str]()
 
     def read(self) -> Read:
         settings = self.table
         table = read_table(settings.path, separator=settings.separator, encoding=settings.encoding)
         roles = roles_of(table, settings)
         reading = Reading(table, list(table.warnings))
+        self.units = units_of(table, settings.style)  # before text is let go
         names = named_roles(reading, settings)
         if settings.form != "classification":
             reading.target = read_targets(reading, settings)
@@ -152,9 +154,10 @@ class Csv(Series):
             )
         given = (settings, reading, found, names, self._training)
         if settings.steps:
-            read, self.levels = LongTable(*given).read()
+            read, self.channels = LongTable(*given).read()
         else:
-            read = WideTable(*given).read()
+            read, means = WideTable(*given).read()
+            self.channels = Channels(means=means)
         return replace(
             read,
             left_out=found.left_out,
@@ -178,12 +181,22 @@ class Csv(Series):
         marks = (settings.separator, settings.style.decimal, settings.style.thousands)
         if marks != (",", ".", ""):
             taken |= {"marks": dict(zip(("separator", "decimal", "thousands"), marks, strict=True))}
+        units = {name: self.units[name] for name in taken["columns"] if name in self.units}
+        means = {
+            name: self.channels.means[name]
+            for name in taken["columns"]
+            if name in self.channels.means
+        }
+        more = {"encoding": settings.encoding, "units": units, "fill": means}
+        taken |= {key: value for key, value in more.items() if value}
         if not settings.steps:
             return found | {"input": taken | {"layout": "row"}}
         taken |= {"series": settings.series, "time": settings.time}
         taken |= {"layout": "window" if settings.forecasts else "series"}
-        levels = {key: self.levels[key] for key in taken["columns"] if key in self.levels}
+        of = self.channels
+        levels = {key: of.levels[key] for key in taken["columns"] if key in of.levels}
         taken |= {"levels": levels} if levels else {}
+        taken |= {"later": dict(of.later)} if of.later else {}
         taken |= {"elapsed": ELAPSED} if settings.elapsed else {}
         taken |= {"resample": settings.resample} if settings.resample else {}
         found["output"] |= {"ahead": settings.horizon} if settings.forecasts else {}

@@ -665,7 +665,7 @@ def test_a_table_that_does_not_fit_is_told_in_one_sentence(tmp_path, capsys, nam
         ("forecast changes", np.ones((2, 7)), "the task's sequences have 8"),
         ("npz", np.ones((2, 6, 3)), r"must be \[N, T, 2\], got \[2, 6, 3\]"),
         ("npz", [["a", "b"]], "no number"),
-        ("npz", "x.parquet", "must end in .npy, .npz, .csv or .tsv"),
+        ("npz", "x.xlsx", "must end in .npy, .npz, .csv, .tsv, .parquet or .ts"),
         ("digits", np.full((1, 8, 8), 0.5), "from 0 to 16, and the largest is 0.5"),
         ("digits", np.full((1, 8, 8), 255), "pixels must be from 0 to 16"),
         ("digits", np.ones((1, 28, 28)), r"images \[N, 8, 8\] or \[N, 64\], got \[1, 28, 28\]"),

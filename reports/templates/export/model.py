@@ -201,12 +201,14 @@ def predict(net, data, lengths=None):
 
     - numbers: arrays [N, T, D], [N, T] if D is 1, or a list of arrays [T, D] of different lengths;
       `lengths` [N] where sequences are padded at the end. With columns also a table (a mapping of
-      columns, a list of rows, a pandas DataFrame), read by the names of its columns.
+      columns, a list of rows, a pandas DataFrame), read by the names of its columns. Where the
+      network reads what is known ahead (net.config["input"]["later"]), the rows to come follow
+      those that are past, with an empty target.
     - image: arrays [N, side, side] or [N, side²] of raw pixels.
     - text: a str or a list of them.
 
-    Or the path of such a file: .npy, .npz with x and lengths, .csv, a text. ValueError says what is
-    wrong with the data, and a warning what is unusual about them.
+    Or the path of such a file: .npy, .npz with x and lengths, .csv, .parquet, .ts, a text.
+    ValueError says what is wrong with the data, and a warning what is unusual about them.
     """
     x, lengths, _, last = prepare(net, data, lengths)
     return answers(net.config, outputs(net, x, lengths), lengths, last)
@@ -216,7 +218,9 @@ def prepare(net, data, lengths=None):
     """What the network reads: x [N, T, D] padded with 0, lengths [N], (name of the sequences' key,
     keys), and what is to be added to the answers (None: nothing).
     """
-    spec = net.config["input"] | {"target": net.config["output"].get("name")}
+    answer = net.config["output"]
+    targets = answer.get("names") or [answer[key] for key in ("name",) if key in answer]
+    spec = net.config["input"] | {"targets": targets, "ahead": answer.get("ahead")}
     kind = {"numbers": _numbers, "image": _images, "text": _texts}[spec["kind"]]
     x, lengths, keys, last = kind(spec, net.inputs, data, lengths)
     if x.shape[2] != net.inputs:
@@ -246,13 +250,8 @@ def table(net, data, lengths=None):
     found, spec = outputs(net, x, lengths), net.config["output"]
     every, classes = net.config["model"]["readout"] == "every", spec["kind"] == "classes"
     values = answers(net.config, found, lengths, last)
-    name = spec.get("name", "class" if classes else "output")
-    several = not classes and found.shape[-1] > 1
     header = [key, *(["step"] if every else []), *(["rows_ahead"] if "ahead" in spec else [])]
-    quantiles = spec.get("quantiles", ())
-    marks = quantiles if len(quantiles) == found.shape[-1] else range(found.shape[-1])
-    header += [f"{name}_{mark:g}" for mark in marks] if several else [name]
-    header += ["probability"] if classes else []
+    header += _answer_columns(spec, found.shape[-1]) + (["probability"] if classes else [])
     chance = torch.softmax(torch.as_tensor(found, dtype=torch.float64), -1).amax(-1).numpy()
     rows = []
     for number, own in enumerate(keys):
@@ -268,6 +267,18 @@ def table(net, data, lengths=None):
     return header, rows
 
 
+def _answer_columns(spec, count):
+    """Names of the columns of answers, from `count` outputs."""
+    if spec["kind"] == "classes":
+        return [spec.get("name", "class")]
+    quantiles, names = spec.get("quantiles", ()), spec.get("names")
+    if names:
+        return [f"{name}_{mark:g}" for name in names for mark in quantiles] or list(names)
+    name = spec.get("name", "output")
+    marks = quantiles if len(quantiles) == count else range(count)
+    return [f"{name}_{mark:g}" for mark in marks] if count > 1 else [name]
+
+
 # --- numbers: arrays and tables -------------------------------------------------------------------
 #
 # Keys of such an input, all but `steps` optional.
@@ -280,14 +291,17 @@ def table(net, data, lengths=None):
 # time: the column that orders rows
 # levels: {channel: [column, text]}: 1 where the column holds the text, else 0
 # elapsed: the channel that is the time since the row before; dates in seconds
-# missing: forward fills gaps with the value of the step before
+# later: {channel: another one}: its value `ahead` rows later, known before it comes
+# missing: forward fills gaps with the value of the step before, mean with `fill`, {channel: number}
+# units: {column: what stands beside its numbers in text}, such as %
+# encoding: of a text file
 # differences: x are changes from row to row
 # relative: the last row of the window is subtracted, and added to the answer
 # marks: separator, decimal and thousands of a file, where they are not found by themselves
 # resample: the span over whose rows the task took means
 #
-# Keys of the output. mean, deviation: answer = output · deviation + mean. name: what is predicted;
-# ahead: that many rows after the window. classes: their names, in the order of the outputs.
+# Keys of the output. mean, deviation: answer = output · deviation + mean. name: what is predicted,
+# or names; ahead: that many rows after the window. classes: in the order of the outputs.
 # quantiles: of each target, side by side, each an output of its own; they may cross
 
 
@@ -424,10 +438,12 @@ def _from_table(spec, inputs, columns, first):
     _check_columns(spec, names, by, time, columns)
     if layout == "row":
         matrix = _matrix(spec, columns, names, first)
-        sequences = [_filled(spec, row[: _last(row, spec)])[:, None] for row in matrix]
+        sequences = [
+            _filled(spec, row[: _last(row, spec), None], names, along=True) for row in matrix
+        ]
         return sequences, ("row", [first + row for row in range(len(matrix))])
     moments = None if time is None else _moments(columns[time], time, first)
-    own = [name for name in names if name != spec.get("elapsed")]
+    own = [name for name in names if name != spec.get("elapsed") and name not in _later(spec)]
     matrix = _matrix(spec, columns, own, first)
     groups = defaultdict(list)
     for row in range(len(matrix)):
@@ -436,27 +452,75 @@ def _from_table(spec, inputs, columns, first):
     for key, rows in groups.items():
         if moments is not None:
             rows = [rows[place] for place in np.argsort(moments[rows], kind="stable")]
-        sequence = _filled(spec, matrix[rows])
+        name = f"{by} {key}" if by else "the table"
+        past = _past(spec, own, matrix[rows], name) if _later(spec) else len(rows)
+        sequence = np.concatenate([_filled(spec, matrix[rows[:past]], own), matrix[rows[past:]]])
+        there = list(own)
         if spec.get("elapsed") and moments is not None:
             since = np.diff(moments[rows], prepend=moments[rows[0]])
-            sequence = np.insert(sequence, names.index(spec["elapsed"]), since, axis=1)
+            there.insert(len(own) - len(spec["targets"]) * (layout == "window"), spec["elapsed"])
+            sequence = np.insert(sequence, there.index(spec["elapsed"]), since, axis=1)
+        if _later(spec):
+            lines = [first + row for row in rows]
+            sequence = _with_later(spec, there, names, sequence, past, lines)
         if layout == "window":
             steps = spec["steps"] + bool(spec.get("differences"))
             least = steps + bool(spec.get("elapsed"))  # the first row has a row before it
             if len(sequence) < least:
                 raise ValueError(
-                    f"data: {f'{by} {key}' if by else 'the table'} has {len(sequence)} rows, fewer"
-                    f" than the {least} that a forecast reads"
+                    f"data: {name} has {len(sequence)} rows, fewer than the {least} that a"
+                    " forecast reads"
                 )
             sequence = sequence[-steps:]
         sequences.append(sequence)
     return sequences, (by or "sequence", list(groups) if by else [0])
 
 
+def _later(spec):
+    """{channel: the one that it holds later values of}."""
+    return spec.get("later") or {}
+
+
+def _past(spec, own, values, name):
+    """How many of a series' rows are past: behind the last value of a target they are to come."""
+    targets = values[:, -len(spec["targets"]) :]
+    known = np.flatnonzero(~np.isnan(targets).all(1))
+    past = int(known[-1]) + 1 if len(known) else 0
+    if len(values) - past < spec["ahead"]:
+        columns = dict.fromkeys(_column(spec, channel) for channel in _later(spec).values())
+        raise ValueError(
+            f"data: {name} has {len(values) - past} rows behind its last value of"
+            f" {', '.join(spec['targets'])}; the forecast needs the {spec['ahead']} rows to come"
+            f" as well, with {', '.join(columns)}, and the target empty"
+        )
+    return past
+
+
+def _with_later(spec, there, names, values, past, lines):
+    """The past rows [past, channels], with what is known of rows to come; `lines`: their numbers
+    in the file."""
+    end = past + spec["ahead"]
+    found = dict(zip(there, values[:past].T, strict=True))
+    for name, channel in _later(spec).items():
+        later = values[:, there.index(channel)][spec["ahead"] : end]
+        missing = np.flatnonzero(np.isnan(values[past:end, there.index(channel)]))
+        if len(missing):
+            raise ValueError(
+                f"data: column {_column(spec, channel)}, row {lines[past + missing[0]]}: is"
+                f" missing; the forecast needs it in the {spec['ahead']} rows to come"
+            )
+        found[name] = later
+    return np.column_stack([found[name] for name in names])
+
+
+def _column(spec, channel):
+    """The column that a channel holds, or a level of which."""
+    return spec.get("levels", {}).get(channel, (channel, None))[0]
+
+
 def _check_columns(spec, names, by, time, columns):
     """ValueError if the table lacks a column, a warning on what is not read."""
-    levels = spec.get("levels", {})
-    read = [levels[name][0] if name in levels else name for name in names]
+    read = [_column(spec, name) for name in names if name not in _later(spec)]
     read = [name for name in [*read, by, time] if name not in (None, spec.get("elapsed"))]
     lacking = [name for name in dict.fromkeys(read) if name not in columns]
     if lacking:
@@ -464,7 +528,7 @@ def _check_columns(spec, names, by, time, columns):
             f"data: the table has no column {', '.join(lacking)}; the network reads"
             f" {', '.join(dict.fromkeys(read))}, and the table has {', '.join(columns) or 'none'}"
         )
-    extra = [name for name in columns if name not in (*read, spec.get("target"))]
+    extra = [name for name in columns if name not in (*read, *spec["targets"])]
     if extra:
         warnings.warn(f"columns that the network does not read: {', '.join(extra)}", stacklevel=2)
     if spec.get("resample"):
@@ -484,17 +548,19 @@ def _matrix(spec, columns, names, first):
     """[rows, channels] of numbers; NaN where there is none."""
     found = np.empty((len(next(iter(columns.values()), [])), len(names)))
     marks, unknown = spec.get("marks", {}), {}
+    units = spec.get("units", {})
     for place, name in enumerate(names):
         column, level = spec.get("levels", {}).get(name, (name, None))
         known = [text for other, text in spec.get("levels", {}).values() if other == column]
         for row, value in enumerate(columns[column]):
             try:
                 if level is None:
-                    found[row, place] = _number(value, marks)
+                    found[row, place] = _number(value, marks, units.get(column, ""))
                     continue
             except (TypeError, ValueError) as error:
+                why = str(error) if isinstance(error, Misread) else "is no number"
                 raise ValueError(
-                    f"data: column {name}, row {first + row}: {value!r} is no number"
+                    f"data: column {name}, row {first + row}: {value!r} {why}"
                 ) from error
             text = "" if value is None or value != value else str(value).strip()
             found[row, place] = text == level if text else math.nan
@@ -506,17 +572,60 @@ def _matrix(spec, columns, names, first):
     return found
 
 
-def _number(value, marks):
-    words = {"": math.nan, "na": math.nan, "none": math.nan, "true": 1.0, "false": 0.0}
-    text = str(value).strip().lower()
-    if isinstance(value, str):
-        value = value.replace(marks.get("thousands") or "\0", "")
-        value = value.replace(marks.get("decimal") or ".", ".")
-    return words[text] if text in words else float(value)
+# Cells of a number column that hold no number, in lower case.
+MISSING = frozenset(
+    {"", "na", "n/a", "#n/a", "#n/a n/a", "#na", "nan", "-nan", "<na>", "null", "none", "nat"}
+    | {"\\n", "(null)", "[null]", "nil"}
+    | {"#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"}
+)
+WORDS = dict.fromkeys(("true", "yes", "y", "t", "on"), 1.0)
+WORDS |= dict.fromkeys(("false", "no", "n", "f", "off"), 0.0)
+CURRENCY = "$€£¥₹"
+CELL = re.compile(
+    rf"([+-]?)\s*([{CURRENCY}]?)\s*([+-]?)([\d.,' ]*\d[.,]?(?:e[+-]?\d+)?|inf(?:inity)?)"
+    rf"\s*([%‰{CURRENCY}]?)",
+    re.IGNORECASE,
+)
 
 
-def _filled(spec, steps):
-    """Gaps filled with the value of the step before, if the task did so."""
+class Misread(ValueError):
+    """A cell that is no number of its column, and what to write instead."""
+
+
+def _number(value, marks, unit):
+    """The number in a cell, NaN if it holds none; `unit`: what stands beside it in text."""
+    if not isinstance(value, str):
+        return math.nan if str(value).casefold() in MISSING else float(value)
+    text = value.strip().replace("−", "-").replace("’", "'")
+    text = re.sub("[\u00a0\u2009\u202f]", " ", text)
+    if text.casefold() in MISSING:
+        return math.nan
+    if unit == "true/false" or text.casefold() in ("true", "false"):
+        return WORDS[text.casefold()] if text.casefold() in WORDS else float(text)
+    found = CELL.fullmatch(text)
+    if not found or (found[1] and found[3]) or (found[2] and found[5]):
+        raise Misread("is no number")
+    body, beside = found[4], found[2] or found[5]
+    decimal, thousands = marks.get("decimal") or ".", marks.get("thousands") or ""
+    if body[:3].lower() != "inf":
+        group = re.escape(thousands)
+        whole = rf"(\d+|[1-9]\d{{0,2}}({group}\d{{3}})+)" if thousands else r"\d+"
+        point = re.escape(decimal)
+        if not re.fullmatch(rf"({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?", body):
+            grouped = f" and thousands as in 1{thousands}234" if thousands else ", 1234 as 1234"
+            raise Misread(f"is no number; write one and a half as 1{decimal}5{grouped}")
+        body = (body.replace(thousands, "") if thousands else body).replace(decimal, ".")
+    if beside != unit:
+        have, give = (f"no {unit!r}", f"with {unit!r}") if unit else (f"{beside!r}", "alone")
+        raise Misread(f"has {have} beside it, unlike the data of training; give the number {give}")
+    return -float(body) if "-" in (found[1], found[3]) else float(body)
+
+
+def _filled(spec, steps, names, *, along=False):
+    """Gaps [T, D] filled as the task did; `along`: the steps are the columns that are named."""
+    if spec.get("missing") == "mean" and spec.get("fill"):
+        means = np.array([spec["fill"][name] for name in names])
+        return np.where(np.isnan(steps), means[: len(steps), None] if along else means, steps)
     if spec.get("missing") != "forward":
         return steps
     steps = steps.copy()
@@ -572,9 +681,64 @@ def _opened(data, lengths, spec):
         if "x" not in arrays:
             raise ValueError(f"{path}: must hold x, and has {', '.join(arrays) or 'nothing'}")
         return arrays["x"], arrays.get("lengths", lengths), 0
+    if path.suffix in (".parquet", ".pq"):
+        return _read_parquet(path), lengths, 0
+    if path.suffix == ".ts" and not spec.get("layout"):
+        return _read_ts(path), lengths, 0
     if path.suffix not in (".csv", ".tsv"):
-        raise ValueError(f"{path}: must end in .npy, .npz, .csv or .tsv")
+        files = [".npy", ".npz", ".csv", ".tsv", ".parquet"] + [".ts"] * (not spec.get("layout"))
+        raise ValueError(f"{path}: must end in {', '.join(files[:-1])} or {files[-1]}")
     return _read_csv(path, spec), lengths, 2
+
+
+def _read_parquet(path):
+    """{column: values}."""
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: Parquet is read by pyarrow, which is not installed; save the table as .csv"
+        ) from error
+    try:
+        with path.open("rb") as file:
+            table = parquet.read_table(file)
+    except ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from error
+    names = [name for name in table.column_names if not name.startswith("__index_level_")]
+    return {name: table.column(name).to_pylist() for name in names}
+
+
+def _read_ts(path):
+    """One [T, D] per case of a file of the UCR and UEA archives; its targets are not read."""
+    header, found = {}, []
+    for number, line in enumerate(
+        path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1
+    ):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if "@data" not in header:
+            key, *value = line.lower().split(maxsplit=1)
+            header[key] = value[0] if value else ""
+            continue
+        if header.get("@timestamps", "false") != "false":
+            raise ValueError(f"{path}: has time stamps, which are not read")
+        channels = line.split(":")
+        if any(header.get(key, "").startswith("true") for key in ("@classlabel", "@targetlabel")):
+            channels = channels[:-1]
+        try:
+            steps = [
+                [math.nan if each.strip() == "?" else float(each) for each in channel.split(",")]
+                for channel in channels
+            ]
+        except ValueError as error:
+            raise ValueError(f"{path}: line {number} is not numbers ({error})") from error
+        if len({len(channel) for channel in steps}) != 1:
+            raise ValueError(f"{path}: the channels of line {number} differ in length")
+        found.append(np.array(steps).T)
+    if not found:
+        raise ValueError(f"{path}: holds no case behind a line @data")
+    return found
 
 
 def _loaded(path):
@@ -587,7 +751,7 @@ def _loaded(path):
 
 def _read_csv(path, spec):
     """{column: values}; where a layout is known, the first row must be a header."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding=spec.get("encoding") or "utf-8-sig") as file:
         try:
             line = file.readline()
             file.seek(0)
@@ -598,7 +762,8 @@ def _read_csv(path, spec):
                 if row
             ]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: not a table in UTF-8 ({error})") from error
+            encoding = spec.get("encoding") or "UTF-8"
+            raise ValueError(f"{path}: not a table in {encoding} ({error})") from error
     if not rows:
         raise ValueError(f"{path}: is empty")
     if mark == ";" and "marks" not in spec:  # where numbers have a decimal comma
@@ -632,7 +797,7 @@ def _images(spec, inputs, data, lengths):
     side, pool, white = spec["side"], spec["pool"], spec["white"]
     data, _, _ = _opened(data, None, {})
     if isinstance(data, Mapping):
-        data = _matrix({}, data, list(data), 2)
+        data = _matrix({"targets": []}, data, list(data), 2)
     try:
         images = np.asarray(data, dtype=np.float32)
     except (TypeError, ValueError) as error:

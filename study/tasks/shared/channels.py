@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from study.tasks.shared.table_settings import TableSettings
 
 ELAPSED = "elapsed"  # the channel of task.elapsed
 Levels = dict[str, list[str]]  # channel of a level: its column, its text
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What is read by exports too. later: the channel whose later value a channel holds. means:
+    by which missing values are filled, by channel."""
+
+    levels: Levels = field(default_factory=dict)
+    later: Mapping[str, str] = field(default_factory=dict)
+    means: Mapping[str, float] = field(default_factory=dict)
 
 
 def channels_of(
@@ -82,11 +92,11 @@ def without_unknown_levels(
 
 def with_known(
     settings: TableSettings, levels: Levels, channels: Sequence[str], steps: Steps
-) -> tuple[list[str], Steps]:
+) -> tuple[list[str], Steps, dict[str, str]]:
     """Add what is known of the predicted row as channels beside the targets, the last ones.
 
     The last rows of a series, behind which nothing is known, are never read: no window is without
-    its target.
+    its target. Also returns which channel each of them is later.
     """
     place, ends = len(channels) - len(settings.targets), [*steps.begins[1:], len(steps.values)]
     ahead = np.concatenate(
@@ -108,4 +118,5 @@ def with_known(
         numbers += own
     future = steps.values[ahead][:, numbers]
     values = np.insert(steps.values, [place] * len(made), future, axis=1)
-    return [*channels[:place], *made, *channels[place:]], replace(steps, values=values)
+    later = {name: channels[number] for name, number in zip(made, numbers, strict=True)}
+    return [*channels[:place], *made, *channels[place:]], replace(steps, values=values), later

@@ -12,7 +12,7 @@ from study.records import StudyError
 from study.tasks.shared import leaks
 from study.tasks.shared.channels import (
     ELAPSED,
-    Levels,
+    Channels,
     channels_of,
     with_known,
     without_unknown_levels,
@@ -39,8 +39,8 @@ class LongTable:
     names: Mapping[str, Names]
     training: Callable[[Read], np.ndarray]
 
-    def read(self) -> tuple[Read, Levels]:
-        """The examples and their sequences, or the windows; which channels are levels of text."""
+    def read(self) -> tuple[Read, Channels]:
+        """The examples and their sequences, or the windows; what the channels hold."""
         settings, reading, names = self.settings, self.reading, self.names
         forecast = settings.forecasts
         series = names.get("series", (np.zeros(reading.table.rows, np.int64), np.array([""])))
@@ -58,21 +58,23 @@ class LongTable:
         read = None if forecast else self._examples(steps, series)
         train = self._training_rows(steps, read)
         channels, steps = without_unknown_levels(reading, self.found, channels, steps, train)
-        steps = self._filled(channels, steps, train)
+        filling = Filling(reading, settings.path, settings.missing)
+        steps = self._filled(filling, channels, steps, train)
         self._warn_of_features(channels, steps, read)
         if timed is not None and settings.elapsed:
             place = len(channels) - settings.targets_read
             channels.insert(place, ELAPSED)
             steps = replace(steps, values=np.insert(steps.values, place, timed.since(steps), 1))
+        later: dict[str, str] = {}
         if settings.known:
-            channels, steps = with_known(settings, levels, channels, steps)
+            channels, steps, later = with_known(settings, levels, channels, steps)
         # by column, as pandas holds them: the order in which means are added is part of ids
         pieces = np.split(np.asfortranarray(steps.values), steps.begins[1:])
         if read is None:
             read = self._windows(pieces, steps, series[1])
         else:
             read = replace(read, sequences=pieces)
-        return replace(read, columns=channels), levels
+        return replace(read, columns=channels), Channels(levels, later, filling.means)
 
     def _timed(self, series: Names) -> Timed | None:
         settings, reading = self.settings, self.reading
@@ -143,9 +145,7 @@ class LongTable:
         """Whether each row [N] trains; all do where nothing depends on it."""
         if read is None:
             return self._training_rows_of_forecast(steps)
-        if self.settings.categories is None and (
-            self.settings.missing != "mean" or bool(np.isfinite(steps.values).all())
-        ):
+        if self.settings.categories is None and self.settings.missing != "mean":
             return np.ones(len(steps.codes), bool)
         trains = np.isin(np.arange(len(steps.begins)), self.training(read))
         return np.repeat(trains, steps.lengths)
@@ -169,9 +169,10 @@ class LongTable:
             return np.repeat(drawn, steps.lengths)
         return first_rows(steps, settings.shares)
 
-    def _filled(self, channels: Sequence[str], steps: Steps, train: np.ndarray) -> Steps:
+    def _filled(
+        self, filling: Filling, channels: Sequence[str], steps: Steps, train: np.ndarray
+    ) -> Steps:
         settings, reading = self.settings, self.reading
-        filling = Filling(reading, settings.path, settings.missing)
         values = filling.steps(channels, steps.values, steps.begins, steps.origin, train)
         first = len(channels) - settings.targets_read
         for name, column in zip(settings.targets, steps.values.T[first:], strict=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,12 +15,13 @@ from study.tasks.shared.steps import Reading, forward
 class Filling:
     """missing: refuse, forward (the last value of the sequence) or mean (of training rows).
 
-    path: of the table, for messages.
+    path: of the table, for messages. means: with mean, by column, once values are filled.
     """
 
     reading: Reading
     path: str
     missing: str
+    means: dict[str, float] = field(default_factory=dict)
 
     def steps(
         self,
@@ -35,6 +36,7 @@ class Filling:
         origin: rows of the file [N], -1 for none. train: whether a row trains [N].
         """
         finite = np.isfinite(values)
+        self._note_means(columns, values[train], finite[train])
         if finite.all():
             return values
         rows, places = np.nonzero(~finite)
@@ -63,6 +65,8 @@ class Filling:
         origin: rows of the file [N]. train: finds the positions of rows that train.
         """
         gaps = ~np.isfinite(values) & inside
+        some = train() if self.missing == "mean" else np.array([], int)
+        self._note_means(columns, values[some], np.isfinite(values[some]) & inside[some])
         if not gaps.any():
             return values
         rows, steps = np.nonzero(gaps)
@@ -75,7 +79,6 @@ class Filling:
                 row, step = np.argwhere(still)[0]
                 self._nothing_before(origin[row], columns[step])
             return values
-        some = train()
         known = np.isfinite(values) & inside
         return np.where(gaps, self._means(columns, values[some], known[some]), values)
 
@@ -95,6 +98,11 @@ class Filling:
             f"task.missing: forward finds no value before row {self.reading.row(row)}, column"
             f" {column} of {self.path} in the same sequence; use mean"
         )
+
+    def _note_means(self, columns: Sequence[str], values: np.ndarray, known: np.ndarray) -> None:
+        """Keep the means of training rows, with which an export fills new rows."""
+        if self.missing == "mean" and known.any(0).all():
+            self.means.update(zip(columns, self._means(columns, values, known), strict=True))
 
     def _means(self, columns: Sequence[str], values: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Means of columns over the known values; StudyError if a column has none."""

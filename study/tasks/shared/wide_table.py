@@ -28,8 +28,8 @@ class WideTable:
     names: Mapping[str, Names]
     training: Callable[[Read], np.ndarray]
 
-    def read(self) -> Read:
-        """The examples and their sequences."""
+    def read(self) -> tuple[Read, Mapping[str, float]]:
+        """The examples and their sequences; means by which missing values are filled."""
         settings, reading = self.settings, self.reading
         found, names = self.found, self.names
         values = np.column_stack([found.numbers[name] for name in found.order])
@@ -69,7 +69,7 @@ class WideTable:
         filling = Filling(reading, settings.path, settings.missing)
         values = filling.rows(found.order, values, inside, order, lambda: self.training(read))
         sequences = [row[:length, None] for row, length in zip(values, lengths, strict=True)]
-        return replace(read, sequences=sequences, columns=list(found.order))
+        return replace(read, sequences=sequences, columns=list(found.order)), filling.means
 
     def _lengths(self, values: np.ndarray, order: np.ndarray) -> np.ndarray:
         """The steps of each row [N]: empty cells at its end are none."""
