@@ -179,6 +179,21 @@ def test_no_group_of_series_is_in_two_parts():
     assert in_time.facts.split.startswith("by group in time")
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_answers_of_rules_lie_in_the_order_of_the_examples(views, monkeypatch, on):
+    """Also where a split names the series of a part in another order than that of the file."""
+    views(on)
+    parts = {"train": [4, 2, 0], "validation": [5, 1], "test": [3, 6]}
+    drawn = {part: np.array(index) for part, index in parts.items()}
+    monkeypatch.setattr(forecasting, "split_groups", lambda *args, **kwargs: drawn)
+    monkeypatch.setattr(forecasting, "sizes_off", lambda *args: [])
+    task = loaded(series(*[30] * 7), groups=list("abcdefg"))
+    for part in ("train", "validation"):
+        last = task.parts[part].x[:, -1, -1].double().numpy() * task.deviation[-1] + task.mean[-1]
+        guessed = task.data.guessed["persistence"][part][:, 0]
+        assert np.allclose(guessed, last, atol=1e-5)
+
+
 def test_rows_belong_to_the_part_that_the_file_says():
     parts = np.repeat(["train", "test", "train", "validation", "test"], [40, 20, 4, 30, 6])
     values = np.arange(100.0)[:, None]
