@@ -30,6 +30,7 @@ UNICODE = sys.maxunicode + 1  # code points
 RARE = 0.01  # share of a part without a symbol beyond which it is a warning
 
 OTHER = "\ufffd"  # stands in exports for the symbol that characters out of the alphabet share
+OTHERS = "other"  # the same where OTHER is in the alphabet, as in a text that was misread
 
 
 class Text(ClassEachStep):
@@ -381,9 +382,10 @@ class Text(ClassEachStep):
         return super().step_loss(outputs, replace(batch, y=self._symbols(batch.y)), anchor)
 
     def signature(self) -> dict[str, Any]:
+        other = OTHERS if OTHER in self.alphabet else OTHER
         return {
             "input": {"kind": "text", "alphabet": self.alphabet, "encoding": self.encoding},
-            "output": {"kind": "classes", "classes": [*self.alphabet, OTHER], "name": "next"},
+            "output": {"kind": "classes", "classes": [*self.alphabet, other], "name": "next"},
         }
 
     def metric(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -52,6 +52,15 @@ def text(**changes) -> Text:
     return task
 
 
+@pytest.mark.parametrize(("inside", "last"), [("", "\ufffd"), ("\ufffd", "other")])
+def test_every_class_of_the_signature_is_another(tmp_path, inside, last):
+    """Also in a text that holds the sign for what could not be read."""
+    (tmp_path / "some.txt").write_text(f"old cells {inside} keep a state. " * 40, encoding="utf-8")
+    task = text(path=str(tmp_path / "some.txt"))
+    classes = task.signature()["output"]["classes"]
+    assert len(set(classes)) == len(classes) == task.facts.outputs and classes[-1] == last
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """1,200 characters from a few words; 720 of them train, five updates of 8 streams per pass."""
