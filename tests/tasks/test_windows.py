@@ -12,7 +12,7 @@ import torch
 from study.config.tasks import _check_examples, _check_losses
 from study.numerics.streams import generator
 from study.records import StudyError
-from study.tasks.shared import forecasting, windows
+from study.tasks.shared import forecasting, stretches, windows
 from study.tasks.shared.series import Names, Series
 
 
@@ -185,8 +185,8 @@ def test_answers_of_rules_lie_in_the_order_of_the_examples(views, monkeypatch, o
     views(on)
     parts = {"train": [4, 2, 0], "validation": [5, 1], "test": [3, 6]}
     drawn = {part: np.array(index) for part, index in parts.items()}
-    monkeypatch.setattr(forecasting, "split_groups", lambda *args, **kwargs: drawn)
-    monkeypatch.setattr(forecasting, "sizes_off", lambda *args: [])
+    monkeypatch.setattr(stretches, "split_groups", lambda *args, **kwargs: drawn)
+    monkeypatch.setattr(stretches, "sizes_off", lambda *args: [])
     task = loaded(series(*[30] * 7), groups=list("abcdefg"))
     for part in ("train", "validation"):
         last = task.parts[part].x[:, -1, -1].double().numpy() * task.deviation[-1] + task.mean[-1]
