@@ -50,6 +50,9 @@ class Csv(Series):
     belong to the part named there. `stride`: rows from the beginning of one window to that of the
     next. `season`, in rows, adds the seasonal naive rule to persistence. `known`: features whose
     value in the predicted row is an input too, such as holidays.
+
+    windows: the class of each window of `window` rows, that of most of its rows (a tie: the later
+    one), `stride` rows from one to the next, of one series and one part, as forecasts are divided.
     """
 
     # all that came after ids were first stored
@@ -63,7 +66,7 @@ class Csv(Series):
         *,
         path: str,
         target: str | Sequence[str],
-        kind: Literal["classification", "regression", "forecast"],
+        kind: Literal["classification", "regression", "forecast", "windows"],
         series: str | None,
         time: str | None,
         group: str | None,
@@ -87,9 +90,10 @@ class Csv(Series):
     ) -> None:
         require(kind in FORMS, "csv", "kind", " or ".join(FORMS), kind)
         targets = (target,) if isinstance(target, str) else tuple(map(str, target))
-        if kind != "classification" and len(targets) > 1:
+        numbers = kind in ("regression", "forecast")
+        if numbers and len(targets) > 1:
             self.target_names = targets
-        super().__init__(kind="regression" if kind == "forecast" else kind, **settings)
+        super().__init__(kind="regression" if numbers else "classification", **settings)
         self.table = TableSettings(
             path=path,
             targets=targets,
@@ -126,7 +130,7 @@ class Csv(Series):
         reading = Reading(table, list(table.warnings))
         self.units = units_of(table, settings.style)  # before text is let go
         names = named_roles(reading, settings)
-        if settings.form != "classification":
+        if not settings.classes:
             reading.target = read_targets(reading, settings)
         if settings.time is not None:
             reading.times = read_times(table, settings)
@@ -162,7 +166,7 @@ class Csv(Series):
             read,
             left_out=found.left_out,
             warnings=[*reading.warnings, *read.warnings],
-            notes=reading.notes,
+            notes=[*reading.notes, *read.notes],
         )
 
     def _training(self, read: Read) -> np.ndarray:
@@ -192,7 +196,7 @@ class Csv(Series):
         if not settings.steps:
             return found | {"input": taken | {"layout": "row"}}
         taken |= {"series": settings.series, "time": settings.time}
-        taken |= {"layout": "window" if settings.forecasts else "series"}
+        taken |= {"layout": "window" if settings.windowed else "series"}
         of = self.channels
         levels = {key: of.levels[key] for key in taken["columns"] if key in of.levels}
         taken |= {"levels": levels} if levels else {}

@@ -23,6 +23,7 @@ from tests.reports.test_exports import ALONE_CSV, alone, level, stored
 from tests.support.commands import call
 from tests.support.data import archive
 from tests.support.helpers import point
+from tests.tasks.test_window_classes import WINDOWS, recorded
 
 CELLS = [
     *("1", "-1.5", "+2", "1e3", ".5", "1,234", "1.234,5", "12 %", "-12%", "$5", "-$5", "$ -5"),
@@ -107,6 +108,32 @@ def test_sequences_have_a_column_per_target(tmp_path: Path, series: str | None) 
     folder, outputs = exported(tmp_path, task)
     new = frame.tail(len(outputs) * (3 if series else 1)).drop(columns=["price", "load"])
     close(predict(folder, new), in_units(task, outputs))
+
+
+# --- classes of windows ---------------------------------------------------------------------------
+
+
+def test_a_window_of_rows_has_a_class(tmp_path: Path) -> None:
+    frame = recorded().drop(columns="site")
+    task = node(
+        tmp_path,
+        frame,
+        **{**WINDOWS, "kind": "windows", "horizon": 1, "time": "t", "elapsed": True},
+    )
+    folder, outputs = exported(tmp_path, task)
+    names = np.array(load_task(task).classes)[outputs.argmax(1)]
+    # the first test window of each person begins in row 96
+    new = frame[frame["t"] < 96 + 8].drop(columns="activity").sample(frac=1, random_state=0)
+    new.to_csv(tmp_path / "new.csv", index=False)
+    header, rows = _run(folder, lambda module, net: module.table(net, tmp_path / "new.csv"))
+    assert header == ["who", "activity", "probability"]
+    found = {row[0]: row[1] for row in rows}
+    windows = len(names) // 12
+    assert found == {f"p{number}": names[number * windows] for number in range(12)}
+    with pytest.raises(StudyError, match="who p3 has 4 rows, fewer than the 9 that a window reads"):
+        predict(folder, new[(new["who"] != "p3") | (new["t"] < 4)])
+    made = json.loads((folder / "example.json").read_text(encoding="utf-8"))
+    assert predict(folder, made["input"]).tolist() == made["answer"]
 
 
 # --- what is known ahead --------------------------------------------------------------------------

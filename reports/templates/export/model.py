@@ -458,7 +458,7 @@ def _from_table(spec, inputs, columns, first):
         there = list(own)
         if spec.get("elapsed") and moments is not None:
             since = np.diff(moments[rows], prepend=moments[rows[0]])
-            there.insert(len(own) - len(spec["targets"]) * (layout == "window"), spec["elapsed"])
+            there.insert(len(own) - sum(name in own for name in spec["targets"]), spec["elapsed"])
             sequence = np.insert(sequence, there.index(spec["elapsed"]), since, axis=1)
         if _later(spec):
             lines = [first + row for row in rows]
@@ -469,7 +469,7 @@ def _from_table(spec, inputs, columns, first):
             if len(sequence) < least:
                 raise ValueError(
                     f"data: {name} has {len(sequence)} rows, fewer than the {least} that a"
-                    " forecast reads"
+                    f" {'forecast' if spec['ahead'] else 'window'} reads"
                 )
             sequence = sequence[-steps:]
         sequences.append(sequence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from study.tasks.shared.steps import Reading, Steps, Timed, first_rows, ordered,
 from study.tasks.shared.table_examples import codes_of, examples
 from study.tasks.shared.table_roles import Names, of_rows
 from study.tasks.shared.table_settings import LICENCE, TableSettings
+from study.tasks.shared.window_classes import class_windows
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,20 @@ class LongTable:
     def read(self) -> tuple[Read, Channels]:
         """The examples and their sequences, or the windows; what the channels hold."""
         settings, reading, names = self.settings, self.reading, self.names
-        forecast = settings.forecasts
+        windowed = settings.windowed
         series = names.get("series", (np.zeros(reading.table.rows, np.int64), np.array([""])))
         channels, levels, values = channels_of(settings, reading, self.found)
         stamps = None if reading.times is None else reading.times.stamps
         steps, timed = ordered(values, series[0], stamps), self._timed(series)
         if timed is not None:
             timed.note_order(series[0])
-            steps = timed(steps, forecast=forecast)
+            steps = timed(steps, forecast=windowed)
         else:
             warn_of_order(settings, reading, self.found, *series)
         for key in ("group", "part"):
-            if key in names and not (forecast and key == "part"):
+            if key in names and not (windowed and key == "part"):
                 self._check_same(key, *names[key], series)
-        read = None if forecast else self._examples(steps, series)
+        read = None if windowed else self._examples(steps, series)
         train = self._training_rows(steps, read)
         channels, steps = without_unknown_levels(reading, self.found, channels, steps, train)
         filling = Filling(reading, settings.path, settings.missing)
@@ -133,10 +135,13 @@ class LongTable:
             one, other = (
                 shown(codes[at] if found is None else found[codes[at]]) for at in (first[row], row)
             )
+            instead = ""
+            if key == "target" and settings.form == "classification":
+                instead = "; task.kind=windows classifies windows of rows"
             raise StudyError(
                 f"task.{key}: {name or getattr(settings, key)} must be the same in all rows of a"
                 f" {settings.series}, and {shown(series[1][series[0][row]])} has {one} in row"
-                f" {reading.row(first[row])} and {other} in row {reading.row(row)}"
+                f" {reading.row(first[row])} and {other} in row {reading.row(row)}{instead}"
             )
 
     # --- values -----------------------------------------------------------------------------------
@@ -144,14 +149,14 @@ class LongTable:
     def _training_rows(self, steps: Steps, read: Read | None) -> np.ndarray:
         """Whether each row [N] trains; all do where nothing depends on it."""
         if read is None:
-            return self._training_rows_of_forecast(steps)
+            return self._training_rows_of_windows(steps)
         if self.settings.categories is None and self.settings.missing != "mean":
             return np.ones(len(steps.codes), bool)
         trains = np.isin(np.arange(len(steps.begins)), self.training(read))
         return np.repeat(trains, steps.lengths)
 
-    def _training_rows_of_forecast(self, steps: Steps) -> np.ndarray:
-        """As `windows` will split them."""
+    def _training_rows_of_windows(self, steps: Steps) -> np.ndarray:
+        """As `spans_of` will divide them."""
         settings, names = self.settings, self.names
         if "part" in names:
             trains: np.ndarray = part_names(of_rows(names["part"], steps.origin), "row") == "train"
@@ -187,7 +192,7 @@ class LongTable:
         """Warn of columns that give the target away."""
         settings, reading = self.settings, self.reading
         features = steps.values[:, : len(channels) - settings.targets_read]
-        if read is None:
+        if settings.forecasts:
             first = steps.values[: steps.lengths[0]]
             for place, called in enumerate(settings.called, features.shape[1]):
                 others = [n for n in range(len(channels)) if n != place]
@@ -205,18 +210,20 @@ class LongTable:
             column = name.partition("=")[0]
             places.setdefault(column if column in self.found.levels else name, []).append(place)
         columns = [features[:, of] @ np.arange(1.0, len(of) + 1) for of in places.values()]
-        targets = codes_of(settings, read.targets)
+        if read is None:  # a class of each row
+            targets, begins = (
+                self.names["target"][0][steps.origin][:, None],
+                np.arange(len(features)),
+            )
+        else:
+            targets, begins = codes_of(settings, read.targets), steps.begins
+            targets = np.repeat(targets, steps.lengths, axis=0)
         for target, called in zip(targets.T, settings.called, strict=True):
             reading.warnings += leaks.giveaways(
-                list(places),
-                columns,
-                np.repeat(target, steps.lengths),
-                steps.begins,
-                classes=settings.form == "classification",
-                called=called,
+                list(places), columns, target, begins, classes=settings.classes, called=called
             )
 
-    # --- forecasts --------------------------------------------------------------------------------
+    # --- windows ----------------------------------------------------------------------------------
 
     def _windows(self, pieces: Sequence[np.ndarray], steps: Steps, series: np.ndarray) -> Read:
         settings, names = self.settings, self.names
@@ -228,19 +235,26 @@ class LongTable:
         def by_series(rows: np.ndarray | None) -> list[np.ndarray] | None:
             return None if rows is None else np.split(rows, steps.begins[1:])
 
+        given = list(zip(labels, pieces, strict=True))
+        common: dict[str, Any] = {
+            "window": settings.window,
+            "stride": settings.stride,
+            "shares": settings.shares,
+            "source": Path(settings.path).name,
+            "licence": LICENCE,
+            "groups": of_rows(names["group"], steps.firsts).tolist() if "group" in names else None,
+            "parts": by_series(of_rows(names["part"], steps.origin) if "part" in names else None),
+            "pieces": by_series(steps.pieces),
+            "how": settings.how,
+            "seed": settings.seed,
+        }
+        if not settings.forecasts:
+            codes, found = names["target"]
+            return class_windows(given, by_series(codes[steps.origin]) or [], found, **common)
         return windows(
-            list(zip(labels, pieces, strict=True)),
-            window=settings.window,
+            given,
             horizon=settings.horizon,
-            stride=settings.stride,
             outputs=len(settings.targets),
             season=settings.season,
-            shares=settings.shares,
-            source=Path(settings.path).name,
-            licence=LICENCE,
-            groups=of_rows(names["group"], steps.firsts).tolist() if "group" in names else None,
-            parts=by_series(of_rows(names["part"], steps.origin) if "part" in names else None),
-            pieces=by_series(steps.pieces),
-            how=settings.how,
-            seed=settings.seed,
+            **common,
         )

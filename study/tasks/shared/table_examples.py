@@ -41,6 +41,6 @@ def examples(
 
 def codes_of(settings: TableSettings, targets: np.ndarray) -> np.ndarray:
     """Targets as numbers [N, O], classes by their place."""
-    if settings.form != "classification":
+    if not settings.classes:
         return targets
     return np.unique(targets, return_inverse=True)[1][:, None]

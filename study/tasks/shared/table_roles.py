@@ -43,7 +43,7 @@ def roles_of(table: Table, settings: TableSettings) -> dict[str, str]:
 
 def named_roles(reading: Reading, settings: TableSettings) -> dict[str, Names]:
     """The columns of names that there are, by the keys that name them."""
-    keys = ["series", "group", "part", *["target"] * (settings.form == "classification")]
+    keys = ["series", "group", "part", *["target"] * settings.classes]
     return {
         key: _names(reading, key, getattr(settings, key), settings.path)
         for key in keys

@@ -12,7 +12,7 @@ from study.interfaces import require
 from study.records import StudyError
 from study.tasks.shared.table import Style
 
-FORMS = ("classification", "regression", "forecast")
+FORMS = ("classification", "regression", "forecast", "windows")
 GAPS = ("refuse", "split", "fill", "allow")
 MISSING = ("refuse", "mean", "forward")
 IN_TIME = ("chronological", "time")  # splits by the order of rows
@@ -73,9 +73,19 @@ class TableSettings:
         return self.form == "forecast"
 
     @property
+    def windowed(self) -> bool:
+        """Whether examples are windows of rows."""
+        return self.form in ("forecast", "windows")
+
+    @property
+    def classes(self) -> bool:
+        """Whether the target is a class."""
+        return self.form in ("classification", "windows")
+
+    @property
     def steps(self) -> bool:
         """Whether a row is a step, not a sequence."""
-        return self.series is not None or self.forecasts
+        return self.series is not None or self.windowed
 
     def check(self) -> None:
         """StudyError for a value that is none, or that this form of table would ignore."""
@@ -109,7 +119,7 @@ class TableSettings:
         twice = next((name for name in self.targets if self.targets.count(name) > 1), None)
         if twice is not None:
             raise StudyError(f"task.target: names {twice!r} twice")
-        if self.form == "classification" and len(self.targets) > 1:
+        if self.classes and len(self.targets) > 1:
             raise StudyError(
                 f"task.target: {self.target} are several columns, which task.kind=regression and"
                 " forecast predict; classes are those of one column"
@@ -142,12 +152,14 @@ class TableSettings:
             if value != idle and (self.time is None or not self.steps):
                 raise StudyError(
                     f"task.{key}: needs task.time"
-                    + ("" if self.steps else ", and task.series or task.kind=forecast")
+                    + ("" if self.steps else ", and task.series or task.kind=forecast or windows")
                 )
         if self.season is not None and not self.forecasts:
             raise StudyError("task.season: is for task.kind=forecast")
-        if self.stride != 1 and not self.forecasts:
-            raise StudyError("task.stride: is for task.kind=forecast")
+        if self.stride != 1 and not self.windowed:
+            raise StudyError("task.stride: is for task.kind=forecast or windows")
+        if self.horizon != 1 and self.form == "windows":
+            raise StudyError("task.horizon: is for task.kind=forecast; a window's class is its own")
         if self.known and not self.forecasts:
             raise StudyError("task.known: is for task.kind=forecast")
 
@@ -160,17 +172,23 @@ class TableSettings:
             raise StudyError(f"task.part: needs task.split=file, got {self.how}")
         if self.part is not None and (self.resample is not None or self.gaps == "fill"):
             raise StudyError("task.part: rows of task.resample and task.gaps=fill have no part")
-        if self.group is not None and self.forecasts and self.series is None:
+        if self.group is not None and self.windowed and self.series is None:
+            what = "forecasts" if self.forecasts else "windows"
             raise StudyError(
-                "task.group: forecasts by group need task.series, the column that tells series"
+                f"task.group: {what} by group need task.series, the column that tells series"
                 f" apart; task.series={self.group} if a group is a series"
+            )
+        if self.form == "windows" and (self.resample is not None or self.gaps == "fill"):
+            key = "resample" if self.resample is not None else "gaps"
+            raise StudyError(
+                f"task.{key}: rows that are made have no class, which task.kind=windows needs"
             )
 
     def _check_resample(self) -> None:
         if self.categories is not None and not self.steps:
             raise StudyError(
                 "task.categories: the columns of a row are the steps of one channel, which holds"
-                " numbers; categories need task.series or task.kind=forecast"
+                " numbers; categories need task.series, or task.kind=forecast or windows"
             )
         if self.gaps == "fill" and self.missing == "refuse":
             raise StudyError("task.gaps: fill needs task.missing=forward or mean")
