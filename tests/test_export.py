@@ -360,7 +360,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["predict", str(folder), str(tmp_path / "wide.npy")], "data: must be [N, T, 2]"),
         (["predict", str(folder), str(tmp_path / "words.csv")], "no number"),
         (["predict", str(folder), str(tmp_path / "none.csv")], "cannot be read"),
-        (["predict", str(folder), str(tmp_path / "x.txt")], "must end in .npy, .npz, .csv or .tsv"),
+        (["predict", str(folder), str(tmp_path / "x.txt")], "must end in .npy, .npz, .csv, .tsv,"),
     ]:
         assert main(arguments) == 2, arguments
         said = capsys.readouterr().err

@@ -226,6 +226,7 @@ def written() -> pd.DataFrame:
     frame["cost"] = [f"${value:.2f}" for value in frame["price"]]
     frame["count"] = [f"{1000 + 10 * value:,.0f}" for value in frame["wind"] * 100]
     frame["open"] = np.resize(["yes", "no", "no"], 120)
+    frame["late"] = np.resize(["1", "no", "yes", "0"], 120)
     return frame.drop(columns=["wind"])
 
 
@@ -246,6 +247,7 @@ def test_units_are_read_and_others_refused(tmp_path: Path) -> None:
         ("price", "5 %", "has '%' beside it, .* give the number alone"),
         ("count", "1.234,5", "is no number; write one and a half as 1.5 and thousands as in 1,234"),
         ("open", "maybe", "is no number"),
+        ("late", "maybe", "is no number"),
     ):
         wrong = new.astype(object)
         wrong.loc[100, column] = cell

@@ -797,7 +797,7 @@ def _images(spec, inputs, data, lengths):
     side, pool, white = spec["side"], spec["pool"], spec["white"]
     data, _, _ = _opened(data, None, {})
     if isinstance(data, Mapping):
-        data = _matrix({"targets": []}, data, list(data), 2)
+        data = _matrix({}, data, list(data), 2)
     try:
         images = np.asarray(data, dtype=np.float32)
     except (TypeError, ValueError) as error:

@@ -75,6 +75,27 @@ class Read:
 # --- checks ---------------------------------------------------------------------------------------
 
 
+def check_memory(data: Read, lengths: np.ndarray, there: float) -> None:
+    """Check that the sequences fit the bytes that there are, padded to the longest."""
+    longest = int(lengths.argmax())
+    steps = int(lengths[longest])
+    need = 4.0 * len(data.sequences) * steps * data.sequences[longest].shape[1]
+    if need > there:
+        problem = (
+            f"{data.names[longest]} has {steps} steps, and {len(data.sequences)} sequences padded"
+            f" to that are {need / 1e9:.0f} GB; cut long sequences into pieces"
+        )
+        raise StudyError(too_large(data, there, problem))
+
+
+def too_large(data: Read, there: float, problem: str) -> str:
+    """The sentence on data that do not fit the bytes that there are."""
+    return (
+        f"task: {data.source} does not fit the memory of this machine, {there / 1e9:.0f} GB:"
+        f" {problem}"
+    )
+
+
 def check_finite(data: Read, lengths: np.ndarray) -> None:
     """Check that all sequences have steps, the same channels and finite values."""
     if not isinstance(data.sequences, np.ndarray):

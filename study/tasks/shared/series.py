@@ -16,18 +16,8 @@ from study.machine.resources import memory
 from study.records import StudyError
 from study.tasks.shared import solved, splitting
 from study.tasks.shared.arrays import Arrays
-from study.tasks.shared.metrics import (
-    LOSS_OF_QUANTILES,
-    METRICS,
-    NEEDS,
-    PINBALL,
-    TOP,
-    Metric,
-    described,
-    named,
-    of_quantiles,
-    with_targets,
-)
+from study.tasks.shared.metric_names import check_fit, described, named, of_quantiles, with_targets
+from study.tasks.shared.metrics import LOSS_OF_QUANTILES, METRICS, PINBALL, Metric
 from study.tasks.shared.notes import of_columns, of_targets
 from study.tasks.shared.own_settings import check_losses, check_split
 from study.tasks.shared.parts import Division
@@ -35,9 +25,11 @@ from study.tasks.shared.reading import (
     Names,
     Read,
     check_finite,
+    check_memory,
     check_numbers,
     check_rows,
     classes_of,
+    too_large,
 )
 from study.tasks.shared.scaling import Scale, pieces, scale
 from study.tasks.shared.scoring import Scoring, weights_of_classes
@@ -125,7 +117,7 @@ class Series(Arrays):
             raise StudyError(f"task: {data.source} holds no sequence")
         self.lengths = np.array([len(sequence) for sequence in data.sequences])
         self.steps = int(self.lengths.max())
-        self._check_memory(data)
+        check_memory(data, self.lengths, memory())
         check_finite(data, self.lengths)
         if self.kind == "regression":
             check_numbers(data)
@@ -155,7 +147,7 @@ class Series(Arrays):
         rows = sum(map(len, spans.series))
         need = 4.0 * rows * spans.series[0].shape[1]
         if need > memory():
-            raise StudyError(self._too_large(data, f"{rows} rows are {need / 1e9:.0f} GB"))
+            raise StudyError(too_large(data, memory(), f"{rows} rows are {need / 1e9:.0f} GB"))
         for name, values in zip(spans.names, spans.series, strict=True):
             check_rows(data, name.strip(" ,") or "the series", values)
         found = scale(spans.pieces())
@@ -211,27 +203,6 @@ class Series(Arrays):
         y = data.targets.astype(np.float64).reshape(len(data.targets), -1)
         self.target_mean, self.target_deviation = target_scale(data, y[train], self.target_names)
         return torch.from_numpy((y - self.target_mean) / self.target_deviation).float()
-
-    # --- checks -----------------------------------------------------------------------------------
-
-    def _check_memory(self, data: Read) -> None:
-        longest = int(self.lengths.argmax())
-        need = 4.0 * len(data.sequences) * self.steps * data.sequences[longest].shape[1]
-        if need > memory():
-            raise StudyError(
-                self._too_large(
-                    data,
-                    f"{data.names[longest]} has {self.steps} steps, and {len(data.sequences)}"
-                    f" sequences padded to that are {need / 1e9:.0f} GB; cut long sequences into"
-                    " pieces",
-                )
-            )
-
-    def _too_large(self, data: Read, problem: str) -> str:
-        return (
-            f"task: {data.source} does not fit the memory of this machine, {memory() / 1e9:.0f} GB:"
-            f" {problem}"
-        )
 
     # --- facts ------------------------------------------------------------------------------------
 
@@ -367,16 +338,8 @@ class Series(Arrays):
         present = all(
             len(self.parts[part].y.unique()) == len(self.classes) for part in PARTS[1:] if classes
         )
-        fits = {"every class": present, "levels": self.data.levels, "a forecast": naive.all()}
-        for one in measured:
-            for need in one.needs:
-                if not fits[need]:
-                    raise StudyError(f"task.metrics: {one.name} {NEEDS[need]}")
-            if one.name.startswith(TOP) and int(one.name.removeprefix(TOP)) >= len(self.classes):
-                raise StudyError(
-                    f"task.metrics: {one.name} is 1 whatever the answer: there are"
-                    f" {len(self.classes)} classes"
-                )
+        fits = {"every class": present, "levels": self.data.levels, "a forecast": bool(naive.all())}
+        check_fit(measured, fits, len(self.classes))
         weights = None
         if self.class_weights is not None:
             names = [str(_text(name)) for name in self.classes]
