@@ -77,6 +77,11 @@ class Ucr(Series):
         super().__init__(kind=kind, split=split, test=test, solved=solved, **settings)
         self.name, self.folder, self.url, self.checksum = name, folder, url, checksum
 
+    def signature(self) -> dict[str, Any]:
+        found = super().signature()
+        found["input"] |= {"archive": True}
+        return found
+
     def read(self) -> Read:
         found = {
             which: (parsed(lines, file, self.kind), file)

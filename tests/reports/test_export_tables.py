@@ -163,6 +163,20 @@ def test_rows_to_come_follow_those_that_are_past(tmp_path: Path, changes: Any) -
     assert not np.allclose(predict(folder, changed), found), "the predicted row is read"
 
 
+def test_every_series_has_rows_to_come(tmp_path: Path) -> None:
+    frame = pd.concat([table(100).assign(id=f"s{number}") for number in range(3)])
+    frame["price"] += np.random.default_rng(5).normal(size=len(frame))
+    task = node(tmp_path, frame, **KNOWN, series="id", missing="forward")
+    folder, outputs = exported(tmp_path, task)
+    new = frame[frame["hour"] < 80 + 6 + 2].copy()
+    new.loc[new["hour"] >= 86, ["price", "load", "wind"]] = np.nan
+    first = np.arange(3) * (len(outputs) // 3)
+    found = predict(folder, new.sample(frac=1, random_state=0).sort_values("id", kind="stable"))
+    close(np.sort(found), np.sort(in_units(task, outputs)[first, 0]))
+    with pytest.raises(StudyError, match="id s1 has 1 rows behind its last value of price"):
+        predict(folder, new[(new["id"] != "s1") | (new["hour"] < 87)])
+
+
 def test_what_is_not_known_of_rows_to_come_is_one_sentence(tmp_path: Path) -> None:
     frame = table().drop(columns="load")
     frame.to_csv(tmp_path / "mine.csv", index=False)
@@ -303,6 +317,9 @@ def test_files_of_the_archives_are_read(tmp_path: Path) -> None:
         files.extract("Noise_TEST.ts", tmp_path)
     found = predict(folder, tmp_path / "Noise_TEST.ts")
     assert found.tolist() == names.tolist()
+    (tmp_path / "new.tsv").write_text("1\t0.5\t0.5\n")
+    with pytest.raises(StudyError, match="begin with the target, .* give a .ts, .npy or .csv"):
+        predict(folder, tmp_path / "new.tsv")
     (tmp_path / "bad.ts").write_text("@classLabel false\n@data\n1,2:3\n")
     with pytest.raises(StudyError, match="the channels of line 3 differ in length"):
         predict(folder, tmp_path / "bad.ts")

@@ -295,6 +295,7 @@ def _answer_columns(spec, count):
 # missing: forward fills gaps with the value of the step before, mean with `fill`, {channel: number}
 # units: {column: what stands beside its numbers in text}, such as %
 # encoding: of a text file
+# archive: the task read files of the UCR and UEA archives
 # differences: x are changes from row to row
 # relative: the last row of the window is subtracted, and added to the answer
 # marks: separator, decimal and thousands of a file, where they are not found by themselves
@@ -685,6 +686,11 @@ def _opened(data, lengths, spec):
         return _read_parquet(path), lengths, 0
     if path.suffix == ".ts" and not spec.get("layout"):
         return _read_ts(path), lengths, 0
+    if path.suffix == ".tsv" and spec.get("archive"):
+        raise ValueError(
+            f"{path}: lines of a .tsv of the archive begin with the target, which is not known of"
+            " new data; give a .ts, .npy or .csv of the steps alone"
+        )
     if path.suffix not in (".csv", ".tsv"):
         files = [".npy", ".npz", ".csv", ".tsv", ".parquet"] + [".ts"] * (not spec.get("layout"))
         raise ValueError(f"{path}: must end in {', '.join(files[:-1])} or {files[-1]}")
