@@ -159,6 +159,10 @@ def compose_all(loader: ConfigLoader, config_name: str, sweep: Sweep) -> list[Co
         levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in by_hydra)
         if levels not in compositions:
             base = compose(loader, config_name, [*sweep.fixed, *levels])
+            # a swept key without a default must have a value before anything is read
+            for pair in pairs:
+                if pair not in by_hydra and _is_missing(base.config, parsed[pair].key_or_group):
+                    _set(base, parsed[pair], sweep)
             if not compositions:
                 check_rules(loader, base, list(sweep.factors))
             compositions[levels] = LevelComposition(base, value_keys)
@@ -169,6 +173,12 @@ def compose_all(loader: ConfigLoader, config_name: str, sweep: Sweep) -> list[Co
             compositions[all_levels] = LevelComposition(base, value_keys)
         combinations.append(compositions[all_levels].combination(overrides, sweep))
     return combinations
+
+
+def _is_missing(config: DictConfig, key: str) -> bool:
+    node, _, last = key.rpartition(".")
+    parent = OmegaConf.select(config, node) if node else config
+    return isinstance(parent, DictConfig) and OmegaConf.is_missing(parent, last)
 
 
 class LevelComposition:
