@@ -83,25 +83,40 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
             else "weights were not kept (store.weights=false)"
         )
         raise StudyError(f"{id}: has no weights to export ({status}; {private(why)})")
-    model, state = network(config, store.weights(id))
+    weights = store.weights(id)
+    if "trainer" in config:
+        raise StudyError(
+            f"{id}: was trained by {config['trainer']['_target_']}, which alone knows its network;"
+            " the weights are in the point's weights.safetensors"
+        )
+    if "model" in config:
+        model, state = own_network(config, result), weights
+    else:
+        model, state = network(config, weights)
     declared = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
     facts = (result.get("provenance") or {}).get(
         "task"
     ) or declared  # the point's own: the length of the task may be a factor
     about = {
         "model": model,
-        "dtype": str(next(iter(state.values())).dtype),
+        "dtype": str(config["dtype"]),
         **signature(id, config, result),
         "task": without_paths(facts),
         "study": record.get("name"),
         "point": id,
         "settings": {
             key: without_paths(config[key])
-            for key in ("task", "cell", "initializer", "clip", "optimizer")
+            for key in ("task", "cell", "model", "initializer", "clip", "optimizer")
+            if key in config and not (key == "cell" and "model" in config)
         },
     }
     module = model_module()
     folder = to or store.folder / "exports" / id
+    if "model" in config:
+        try:
+            module.Own(**model)
+        except ImportError as error:
+            raise StudyError(f"{id}: {error}") from error
     _clear(folder)
     save_file(
         {name: np.ascontiguousarray(value) for name, value in state.items()},
@@ -256,6 +271,29 @@ def point_config(store: Store, id: str) -> dict[str, Any]:
     return config
 
 
+def own_network(config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of Own (templates/export/model.py): the class as it was built for training."""
+    facts, node = result["provenance"]["task"], config["model"]
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("task."):
+            return facts[value.removeprefix("task.")]
+        if isinstance(value, Mapping):
+            return {key: filled(each) for key, each in value.items()}
+        return [filled(each) for each in value] if isinstance(value, list) else value
+
+    return {
+        "target": node["_target_"],
+        "arguments": {key: filled(node[key]) for key in node if not key.startswith("_")},
+        "symbols": node.get("_input_") == "symbols",
+        "time_first": node.get("_layout_") == "time_first",
+        "lengths": bool(result["provenance"]["model"]["lengths"]),
+        "readout": "every" if facts["every_step"] else "one a sequence",
+        "inputs": int(facts["inputs"]),
+        "outputs": int(facts["outputs"]),
+    }
+
+
 def network(
     config: Mapping[str, Any], weights: Arrays
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -369,7 +407,9 @@ def layer_call(model: Mapping[str, Any]) -> str:
 
 
 def _modules(model: Mapping[str, Any]) -> list[str]:
-    """The modules of Net as lines of its constructor."""
+    """The modules of Net as lines of its constructor; those of a class of one's own are its own."""
+    if "target" in model:
+        return []
     hidden, kind, encoder = model["hidden"], model["cell"].split("_")[0], model["encoder"]
     lines = []
     if encoder:
@@ -382,6 +422,14 @@ def _modules(model: Mapping[str, Any]) -> list[str]:
             f"self.score = nn.Linear({hidden}, 1, bias=False)",
         ]
     return [*lines, f"self.fc = nn.Linear({hidden}, {model['outputs']})"]
+
+
+def _call_of(model: Mapping[str, Any]) -> str:
+    """How a class of one's own is built, such as LSTMModel(hidden_size=32); "" for ours."""
+    if "target" not in model:
+        return ""
+    given = ", ".join(f"{key}={value!r}" for key, value in model["arguments"].items())
+    return f"{model['target'].rpartition('.')[2]}({given})"
 
 
 def card(
@@ -404,15 +452,15 @@ def card(
     ) | dict(about["task"])
     keys = (
         "task",
-        "encoder",
-        "cell",
-        "readout",
+        *(("model",) if "model" in config else ("encoder", "cell", "readout")),
         "initializer",
         "clip",
         "optimizer",
-        "depth",
-        "hidden",
-        "dropout",
+        *(
+            key
+            for key in ("depth", "hidden", "dropout")
+            if key in config.get("model", {}).get("_uses_", (key,))
+        ),
         "batch",
         "updates",
         "seed",
@@ -420,7 +468,7 @@ def card(
     template = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
     ).from_string((HERE / "card.md").read_text(encoding="utf-8"))
-    own = [MODULES[model["cell"]]] if model["cell"] in MODULES else []
+    own = [MODULES[model["cell"]]] if model.get("cell") in MODULES else []
     return template.render(
         name=record.get("name"),
         title=private(str(record.get("title") or "")),
@@ -434,7 +482,8 @@ def card(
         data=shortened(data),
         answer=shortened(answer),
         modules=_modules(model),
-        own=[*own, *(["ConvEncoder"] if model["encoder"] else [])],
+        own=[*own, *(["ConvEncoder"] if model.get("encoder") else [])],
+        called=_call_of(model),
         dtype=about["dtype"],
         digest=digest,
         score=score_number(row.get("score"), 4),

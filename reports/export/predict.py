@@ -63,6 +63,8 @@ def _run(folder: Path, use: Callable[[Any, Any], Any]) -> Any:
     module = model_module()
     try:
         net = module.load(folder)
+    except ImportError as error:
+        raise StudyError(f"{folder}: {error}") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise StudyError(
             f"{folder}: damaged, its weights do not fit its config.json"

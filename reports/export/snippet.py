@@ -77,6 +77,9 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
 
 def _check(config: Mapping[str, Any]) -> None:
     """StudyError if a piece of the configuration cannot be written in plain PyTorch."""
+    for key in ("model", "trainer"):
+        if config.get(key):
+            raise StudyError(f"{config[key]['_target_']} is a {key} of your own")
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
     if target not in CELLS:
         raise StudyError(f"{target} is no layer of torch.nn or of this tool")

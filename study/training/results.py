@@ -487,7 +487,8 @@ def model_facts(training: Training) -> dict[str, Any]:
     if not isinstance(model, ModuleNetwork):
         return {}
     notes = list(training.setup.model_notes)
-    return {"model": {"name": model.name, "layers": list(model.measured), "notes": notes}}
+    layers, lengths = list(model.measured), model.how.lengths
+    return {"model": {"name": model.name, "layers": layers, "lengths": lengths, "notes": notes}}
 
 
 def provenance(training: Training, start: float, seconds: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ python model.py FILE   # answers as CSV
 
 import csv
 import datetime
+import importlib
 import json
 import math
 import re
@@ -163,13 +164,59 @@ class Net(nn.Module):
         scores = self.score(torch.tanh(self.attend(h))).masked_fill(padding, -torch.inf)
         return self.fc((torch.softmax(scores, 1) * h).sum(1))
 
+    def load_weights(self, weights):
+        self.load_state_dict(weights, strict=True)
+
+
+class Own(nn.Module):
+    """A class of the author's own, `of`, called as in training. Its file is not part of an export:
+    ImportError if it is not on Python's path.
+    """
+
+    def __init__(
+        self, *, target, arguments, symbols, time_first, lengths, readout, inputs, outputs
+    ):
+        super().__init__()
+        module, _, name = target.rpartition(".")
+        try:
+            kind = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ImportError(
+                f"the class of this network, {target}, cannot be imported ({error}); put the folder"
+                " of its file on Python's path"
+            ) from error
+        self.of, self.inputs, self.readout = kind(**arguments), inputs, readout
+        self.symbols, self.time_first, self.takes_lengths = symbols, time_first, lengths
+
+    def forward(self, x, lengths=None):
+        """x [B, T, D] -> [B, outputs], or [B, T, outputs] with readout every."""
+        read = x.argmax(-1) if self.symbols else x
+        read = read.transpose(0, 1) if self.time_first else read
+        if self.takes_lengths:
+            every = torch.full((len(x),), x.shape[1])
+            found = self.of(read, lengths=every if lengths is None else lengths)
+        else:
+            found = self.of(read)
+        found = found[0] if isinstance(found, tuple | list) else found
+        return found.transpose(0, 1) if self.time_first and self.readout == "every" else found
+
+    def load_weights(self, weights):
+        """Those of the export; what it lacks is the same in every network that is built."""
+        trained = {name for name, each in self.of.named_parameters() if each.requires_grad}
+        lacking, unknown = self.of.load_state_dict(weights, strict=False)
+        if unknown or set(lacking) & trained:
+            wrong = ", ".join([*unknown, *sorted(set(lacking) & trained)])
+            raise ValueError(f"the weights do not fit the class as it is now: {wrong}")
+
 
 def load(folder):
     """The network of an exported folder, ready to predict; net.config is its config.json."""
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    net = Net(**config["model"]).to(getattr(torch, config["dtype"]))
-    net.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    weights = load_file(folder / "model.safetensors")
+    net = (Own if "target" in config["model"] else Net)(**config["model"])
+    net.load_weights(weights)
+    net = net.to(getattr(torch, config["dtype"]))
     net.config = config
     return net.eval()
 
