@@ -14,6 +14,7 @@ import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -28,6 +29,9 @@ from study.records import StudyError
 
 def one_point(config: DictConfig) -> None:
     """Train a single point, as a study of one point."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:  # one job of a launcher that is not ours
+        told = "hydra/launcher: this tool trains points by executors; leave the launcher out and"
+        raise Finished(print_error(StudyError(f"{told} use executor=local, slurm or ray")))
     choices = HydraConfig.get().runtime.choices
     base = HydraComposition(
         config=config,

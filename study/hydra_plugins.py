@@ -46,9 +46,11 @@ class StudySweeper(Sweeper):
     ) -> None:
         self.loader = hydra_context.config_loader
         self.composed = config
+        self.launched_by = str(config.hydra.launcher.get("_target_", ""))
 
     def sweep(self, arguments: list[str]) -> Any:
         try:
+            _check_launcher(self.launched_by)
             params = (
                 OmegaConf.to_container(self.params, resolve=True)
                 if OmegaConf.is_config(self.params)
@@ -91,6 +93,19 @@ class StudySweeper(Sweeper):
                 sweep,
                 experiment,
             )
+        )
+
+
+INSTEAD = {"joblib": "local", "submitit": "slurm", "ray": "ray"}  # launcher -> executor
+
+
+def _check_launcher(target: str) -> None:
+    """Refuse another launcher than ours, which would be ignored."""
+    if target.rpartition(".")[2] != StudyLauncher.__name__:
+        own = next((executor for name, executor in INSTEAD.items() if name in target), "local")
+        raise StudyError(
+            f"hydra/launcher: this tool trains points by executors; leave the launcher out and use"
+            f" executor={own}. Got {target}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
 import sys
@@ -145,6 +146,19 @@ def _hints(node: Mapping[str, Any], key: str) -> dict[str, Any]:
         if not fits(node[name], hint):
             raise StudyError(f"{key}: {name} must be {describe(hint)}, got {node[name]!r}")
     return fitting
+
+
+@functools.lru_cache(maxsize=256)
+def _hints_of(target: str) -> dict[str, Any]:
+    try:
+        return _arguments(get_class(target))[1]
+    except (ImportError, AttributeError, ValueError, TypeError, NameError):
+        return {}
+
+
+def argument_hints(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotations of a node's constructor by argument; {} if they are not known."""
+    return _hints_of(str(node["_target_"]))
 
 
 def _arguments(piece: type) -> tuple[list[str], dict[str, Any]]:

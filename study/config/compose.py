@@ -27,7 +27,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from study.config.schema import OPTIONAL, missing_keys
+from study.config.schema import OPTIONAL, ROOT, missing_keys
 from study.design.claims import (
     CONTRAST,
     EXTREMES,
@@ -85,6 +85,7 @@ def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Seque
     )
     factors: dict[str, list[str]] = {}
     fixed: list[str] = []
+    seen: list[Override] = []
     order = (
         [*from_params, *typed]
         if not params
@@ -92,6 +93,12 @@ def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Seque
     )
     for override in order:
         key = override.get_key_element()
+        if key in factors or any(each.get_key_element() == key for each in seen):
+            raise StudyError(
+                f"{key}: is given twice, the second time as {override.input_line}; the first would"
+                " be ignored"
+            )
+        seen.append(override)
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise StudyError(
@@ -509,6 +516,8 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
 
 def check_complete(config: Mapping[Any, Any]) -> None:
     """Check that no key of conf/config.yaml was removed."""
+    if unknown := [key for key in config if str(key) not in ROOT]:
+        raise StudyError(f"{', '.join(map(str, unknown))}: {NO_SUCH_KEY}")
     if gone := missing_keys(config):
         raise StudyError(
             f"{', '.join(gone)}: must not be removed; conf/config.yaml has the default"

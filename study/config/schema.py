@@ -117,6 +117,9 @@ class Root:
     study: Study = MISSING
 
 
+ROOT = {field.name for field in fields(Root)}
+
+
 def missing_keys(config: Mapping[Any, Any], schema: type = Root) -> list[str]:
     """Keys of the schema that a configuration lacks, after `~key` or null for a whole node."""
     found, kinds = [], get_type_hints(schema)

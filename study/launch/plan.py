@@ -11,19 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from study.config.build import build
+from study.config.canonical import idle, typed, without_idle
 from study.config.check import check_all
-from study.config.compose import Combination, Sweep, check_named_levels, exclusion
+from study.config.compose import Combination, Sweep, check_named_levels, exclusion, select
 from study.config.labels import labelled
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.config.sources import own_sources
 from study.interfaces import Executor, Group, Point
-from study.records import LOCATED, NUMERICS, StudyError, identity
+from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
 from study.training.checkpoints import Checkpoints
 from study.training.groups import group_memory, groups
 from study.training.precision import fixed_numerics
+
+# Root keys that a launch reads once, from its first point.
+OF_A_LAUNCH = (
+    "name",
+    "plan",
+    "reprobe",
+    "retry",
+    "executor",
+    "tracker",
+    "store",
+    "study",
+    "identity",
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,7 @@ def make_plan(
     factors = sweep.factors if sweep is not None else ()
     kept = [labelled(combination, factors) for combination in left]
     _check_names_of_models(kept)
+    _check_one_launch(kept)
     settings = settings_of(kept[0].config)
     if sweep is not None and sweep.factors:  # one point alone judges no claim
         study = {"claims": settings.study.claims, "contrasts": settings.study.contrasts}
@@ -164,6 +179,18 @@ def make_plan(
         unprobed=unprobed,
         changed=_changed(points, stored),
     )
+
+
+def _check_one_launch(combinations: Sequence[Combination]) -> None:
+    """A launch has one name, folder, executor, …: other values would be ignored."""
+    for key in OF_A_LAUNCH:
+        values = {json.dumps(each.config.get(key), sort_keys=True) for each in combinations}
+        if len(values) > 1:
+            shown = sorted(values)[:3]
+            raise StudyError(
+                f"{key}: is the same for all points of a launch, and cannot vary; got"
+                f" {', '.join(shown)}. Run one launch for each"
+            )
 
 
 def _check_names_of_models(combinations: Sequence[Combination]) -> None:
@@ -349,10 +376,9 @@ def _missing_probes(point: Point, measured: Mapping[str, Any] | None) -> list[st
 
 def _point(combination: Combination, there: Collection[str]) -> Point:
     """The point of a combination; an id of earlier versions if that is stored."""
-    setup = set_up(dict(combination.config))
+    setup = set_up(typed(combination.config))
     id_of = functools.partial(
         identity,
-        setup.nodes,
         data_hash=setup.task.data_hash(),
         kernel=setup.kernel,
         device_type=setup.device,
@@ -360,27 +386,63 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
         later=setup.task.later,
         without_effect=setup.without_effect,
     )
-    id = id_of()
-    if id not in there and any(setup.nodes["task"].get(key) is not None for key in LOCATED):
-        earlier = id_of(located=True)
-        id = earlier if earlier in there else id
-    labels = {key: value for key, value in combination.labels.items() if key != "seed"}
+    own = without_idle(setup.nodes, idle(setup))
+    id = id_of(own)
+    if id not in there and there:
+        # as earlier versions named it: by numbers as typed, idle settings, and where data lie
+        earlier = [combination.config, setup.nodes]
+        found = [id_of(config, located=where) for config in earlier for where in (False, True)]
+        found.append(id_of(own, located=True))
+        id = next((each for each in found if each in there), id)
+    labels = {
+        key: select(setup.nodes, key) if _is_number(value) and "." in key else value
+        for key, value in combination.labels.items()
+        if key != "seed"
+    }
     return Point(id, setup.nodes, labels, setup.seed, setup.task.data_hash())
 
 
 def _unread(point: Point, other: Point) -> str:
-    """How to leave out one of two combinations that differ in what their model does not read."""
-    unread = set(set_up(point.config).without_effect)
-    if not unread or not point.config.keys() & unread:
+    """How to leave out one of two combinations that differ in what their network does not use."""
+    setup = set_up(point.config)
+    why = dict.fromkeys(setup.without_effect, f"model {point.labels.get('model')} does not use it")
+    why |= {key: reason for key, (_, reason) in idle(setup).items()}
+    differ = [key for key in why if select(point.config, key) != select(other.config, key)]
+    if not differ:
         return ""
-    differ = sorted(key for key in unread if point.config.get(key) != other.config.get(key))
-    model = point.labels["model"]
+    reasons = "; ".join(f"{key} changes nothing here: {why[key]}" for key in differ)
+    when = f"{{model: {point.labels['model']}, " if setup.without_effect else "{cell: CELL, "
     return (
-        f". Model {model} does not use {', '.join(differ)}: keep one level of it, with"
-        f" study.exclude=[{{when: {{model: {model}, KEY: [OTHERS]}}, why: not used}}]"
-        if differ
-        else ""
+        f". {reasons}. Keep one level of it there, with study.exclude=[{{when:"
+        f" {when}{differ[0]}: [OTHERS]}}, why: no effect}}]"
     )
+
+
+def _same_names(one: Point, other: Point) -> StudyError:
+    """Two different recipes under one name would be one arm of a report."""
+    keys = sorted(dict.fromkeys([*_values(one.config), *_values(other.config)]))
+    ours, theirs = _values(one.config), _values(other.config)
+    differ = [key for key in keys if ours.get(key) != theirs.get(key)][:3]
+    told = ", ".join(f"{key}: {ours.get(key)} and {theirs.get(key)}" for key in differ)
+    return StudyError(
+        "two combinations have the same levels and different settings, and a report could not tell"
+        f" them apart ({told}). Sweep {differ[0]} itself, or write each setting as a level file of"
+        " its own"
+    )
+
+
+def _values(node: Any, path: str = "") -> dict[str, Any]:
+    """The values of a configuration by dotted key."""
+    if not isinstance(node, Mapping):
+        return {path: node}
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= _values(value, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
@@ -390,7 +452,12 @@ def _distinct(points: Sequence[Point]) -> list[Point]:
     gets points of its own, with another id, so that both arms can be compared.
     """
     seen: dict[str, Point] = {}
+    named: dict[str, Point] = {}
     for point in points:
+        name = json.dumps([point.labels, point.seed], sort_keys=True, default=str)
+        if name in named and named[name].id != point.id:
+            raise _same_names(named[name], point)
+        named[name] = point
         if point.id in seen:
             one, other = ({**each.labels, "seed": each.seed} for each in (seen[point.id], point))
             differ = [key for key in one if one[key] != other[key]]

@@ -41,7 +41,8 @@ class Recurrence(Probe):
     def _radius(self, trace: Trace, layer: int) -> Tensor:
         blocks = trace.recurrent_blocks(layer)
         if not blocks:
-            return torch.full_like(next(iter(trace.params.values()))[:, :1].flatten(), torch.nan)
+            h = trace.network().layers[layer - 1]["h"]
+            return h.new_full((len(h),), torch.nan)
         every = torch.stack(list(blocks), dim=1)
         finite = every.isfinite().all(-1).all(-1)
         radius = torch.linalg.eigvals(torch.where(finite[..., None, None], every, 0)).abs().amax(-1)

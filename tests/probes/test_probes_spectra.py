@@ -16,6 +16,7 @@ from study.cells.rnn import RNN
 from study.interfaces import AtLags, ByIndex
 from study.probes.jacobian import Jacobian
 from study.probes.lyapunov import Lyapunov
+from study.probes.recurrence import Recurrence
 from study.probes.shared.onestep import layer_steps
 from study.probes.shared.spectra import Triangular, graded, qr, random_orthogonal
 from study.probes.spectrum import Spectrum
@@ -445,3 +446,11 @@ def test_wrong_settings_are_told(key, value):
         Jacobian(**{"stages": [0], "examples": 1, "steps": 1, "lags": None} | {key: value})
     with pytest.raises(ValueError, match="lyapunov: drop must be .*, got 1"):
         Lyapunov(stages=[0], examples=1, drop=1)
+
+
+@pytest.mark.parametrize("inputs", [1, 3])
+def test_recurrence_of_a_cell_without_matrix_is_nan_for_each_member(inputs):
+    probe = Recurrence(stages=[0], level=0.95)
+    found = probe(trace(MinGRU(), {}, steps=5, inputs=inputs, depth=2))
+    assert found["spectral_radius"].shape == found["saturation"].shape == (1, 2)
+    assert found["spectral_radius"].isnan().all() and found["saturation"].isfinite().all()
