@@ -5,10 +5,15 @@ hidden units, O outputs, P parameter values of one member. A piece never mixes m
 
 To add a piece, write one file with one class (copy the shortest neighbour) and one YAML file whose
 `_target_` names it. Constructors are keyword-only and have no defaults: the YAML holds them.
+
+A class may name settings that came after its points were first stored, with the value that means
+as before: `later = {"decay_biases": True}`. A YAML without them means that value, and with that
+value ids leave them out.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +28,14 @@ PerMember = Annotated[float | Tensor, "one value per member"]
 
 It is a number when a point is planned, and a tensor [M] when its group is built.
 Every other argument is structure: points that differ in it are never trained together.
+"""
+
+EachMember = "plain values, one per member"
+"""Mark of a constructor argument whose numbers may differ inside a group, as plain values.
+
+`Annotated[float, EachMember]` and `Annotated[Mapping[str, Any], EachMember]` are the value itself
+when a point is planned, and a list of M values when its group is built. In a mapping, everything
+but its numbers is structure, and so is whether a number is zero.
 """
 
 Params = Mapping[str, Tensor]  # name -> [M, ...]
@@ -224,7 +237,16 @@ class ClipRule(ABC):
 
 
 class Optimizer(ABC):
-    """One update of all members at once, on flat [M, P] tensors."""
+    """One update of all members at once, on flat [M, P] tensors.
+
+    `lr`: the learning rate, as `per_member` makes it; a schedule multiplies it. An optimizer that
+    keeps it elsewhere overrides `scaled`. `decay_biases`: false spares biases its weight decay, for
+    an optimizer that has this setting and keeps the decay in `weight_decay`, as `per_member` makes
+    it; others override `sparing`.
+    """
+
+    later: Mapping[str, Any] = {}
+    decay_biases: bool = True
 
     @abstractmethod
     def init(self, params: Tensor) -> dict[str, Tensor]:
@@ -235,6 +257,67 @@ class Optimizer(ABC):
         self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """(new params [M, P], next state), without changing anything in place."""
+
+    def scaled(self, factor: Tensor) -> Optimizer:
+        """A copy whose learning rates are multiplied by `factor` [M], in fp64.
+
+        Raises ValueError if this optimizer cannot follow a schedule.
+        """
+        lr = getattr(self, "lr", None)
+        if not isinstance(lr, Tensor):
+            raise ValueError(
+                f"{type(self).__name__} cannot follow a schedule: it keeps no tensor `lr`, which a"
+                " schedule multiplies; keep `self.lr = per_member(lr)`, or define `scaled`"
+            )
+        copied = copy.copy(self)
+        setattr(copied, "lr", (lr.double() * factor.reshape(-1, 1)).to(lr.dtype))  # noqa: B010
+        return copied
+
+    def sparing(self, biases: Tensor) -> Optimizer:
+        """A copy without weight decay in the columns where `biases` [P] is true."""
+        copied: Any = copy.copy(self)
+        copied.weight_decay = copied.weight_decay * ~biases
+        return copied
+
+
+class Schedule(ABC):
+    """The share of the optimizer's learning rate that each update uses.
+
+    With any optimizer that has a learning rate (`Optimizer.scaled`). Arguments annotated PerMember
+    arrive in fp64. A schedule is a function of the update and, if it follows validations, of a
+    state that is passed and returned: a nesting of tensors [M, …], numbers and texts. Probes of the
+    next update (Trace.next_step) see the state before a validation of the same update.
+    """
+
+    def init(self, members: int) -> Any:
+        """State before the first validation."""
+        return None
+
+    def check(self, updates: int) -> None:
+        """Raise a ValueError that says what to do if a run of so many updates does not fit."""
+        return
+
+    @abstractmethod
+    def __call__(self, update: int, updates: int, state: Any) -> Tensor:
+        """Factors [M] of update number `update` of `updates`, from 0: finite, at least 0."""
+
+    def validated(self, loss: Tensor, state: Any) -> Any:
+        """The next state after a validation with losses [M] in fp64; the first is of update 0."""
+        return state
+
+
+def in_updates(length: PerMember, updates: int) -> Tensor:
+    """A length [M] of a schedule in updates: below 1 it is a share of the run, from 1 updates."""
+    length = torch.as_tensor(length, dtype=torch.float64)
+    return torch.where(length < 1, (length * updates).round(), length)
+
+
+def require_length(length: PerMember, piece: str, key: str) -> None:
+    """Raise a ValueError unless a length is a share of the run below 1 or a number of updates."""
+    values = torch.as_tensor(length, dtype=torch.float64)
+    ok = ((values >= 0) & ((values < 1) | (values == values.round()))).all()
+    allowed = "a share of the updates from 0 to below 1, or a whole number of updates"
+    require(bool(ok), piece, key, allowed, length)
 
 
 # --- penalties ------------------------------------------------------------------------------------
@@ -342,9 +425,8 @@ class Task(ABC):
     """Sequences, their loss and their metric; nothing is loaded before `load` is called.
 
     `read_by`: names of settings that say how data are read, and whose whole effect is in
-    `data_hash`; ids leave them out. `later`: settings that came after ids were first stored, with
-    the value that means as before; with that value ids leave them out. `without_data`: it has
-    facts alone, for trainers that bring their own data.
+    `data_hash`; ids leave them out. `without_data`: it has facts alone, for trainers that bring
+    their own data.
     """
 
     read_by: tuple[str, ...] = ()

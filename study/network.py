@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,14 @@ class Network(ABC):
     """The structure that all members of a group share; it holds no weights.
 
     Weights are a tensor [M, P], one row per member; `slices` maps each name to its place in a row.
-    `count`: values of a member; `width`: P, padded to whole vectors. `kernel`: what computes it.
+    `count`: values of a member; `width`: P, padded to whole vectors. `kept`: names of tensors that
+    belong to a member without being trained. `kernel`: what computes it.
     `dropout`: share of values dropped between layers by the engine.
     """
 
     kernel: str
     dropout: float = 0.0
+    kept: Sequence[str] = ()
     slices: dict[str, tuple[slice, tuple[int, ...]]]
     count: int
     width: int
@@ -62,6 +65,14 @@ class Network(ABC):
     def with_kept(self, params: Tensor, states: Sequence[State]) -> Tensor:
         """params [M, P] after an update, with what its forward pass changed beside weights."""
         return params
+
+    @functools.cached_property
+    def biases(self) -> Tensor:
+        """Which of the P columns hold biases, [P] of true and false."""
+        found, roles = torch.zeros(self.width, dtype=torch.bool), self.roles
+        for name, (columns, _) in self.slices.items():
+            found[columns] = roles[name] == "bias"
+        return found
 
     @property
     @abstractmethod

@@ -43,6 +43,10 @@ CLAIMED_BY = (
 CHOICES = ("task", "cell", "initializer", "clip", "optimizer", "readout")
 SIZES = ("depth", "hidden", "batch", "updates")
 
+# Root keys that came after ids were first stored, with the value that means as before: with it ids
+# leave them out. Those of a piece are in its class's `later` (study/interfaces.py).
+LATER: Mapping[str, Any] = {"precision": "full", "accumulate": 1}
+
 # Root keys that affect where and how a point runs or is shown, never its numbers.
 NOT_IDENTITY = (
     "name",
@@ -227,6 +231,12 @@ HISTORY = _columns(
     ("grad_norm", "float", "", "norm of all gradients before clipping"),
     ("clip_scale", "float", "ratio", "post-clip over pre-clip norm; 1 = untouched"),
     ("clip_cosine", "float", "", "cosine between the gradient before and after clipping"),
+    (
+        "lr",
+        "float",
+        "",
+        "learning rate of this update; null without a schedule: optimizer.lr throughout",
+    ),
     ("val_loss", "float", "nats or squared units", "validation loss after this many updates"),
     ("val_score", "float", "task metric", "validation metric after this many updates"),
 )
@@ -469,34 +479,31 @@ def identity(
     kernel: str,
     device_type: str,
     read_by: Collection[str] = (),
-    later: Mapping[str, Any] | None = None,
+    later: Mapping[str, Mapping[str, Any]] | None = None,
     without_effect: Collection[str] = (),
     located: bool = False,
 ) -> str:
     """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
 
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda; `read_by`:
-    settings of the task whose whole effect is in `data_hash` (Task.read_by); `later`: settings that
-    are left out where they have this value (Task.later); `without_effect`: root keys that this
-    point's network does not read. `located`: the id that
+    settings of the task whose whole effect is in `data_hash` (Task.read_by); `later`: by the root
+    key of a piece, settings that are left out where they have this value, as LATER for root keys;
+    `without_effect`: root keys that this point's network does not read. `located`: the id that
     earlier versions gave, which depended on where the data lie.
     """
-    later = later or {}
     decides = {
-        key: value
-        for key, value in config.items()
+        key: without_later(value, (later or {}).get(key, {}))
+        for key, value in without_later(config, LATER).items()
         if key not in NOT_IDENTITY and key not in without_effect
     }
     decides["task"] = {
         key: None if key in LOCATED and not located else value
         for key, value in decides["task"].items()
-        if key not in read_by and not (key in later and later[key] == value)
+        if key not in read_by
     }
     # left out if null, so that ids from before this key existed stay valid
     if (checks := config["stop"]["solved_checks"]) is not None:
         decides["stop"] = {"solved_checks": checks}
-    if decides.get("precision") == "full":  # likewise
-        del decides["precision"]
     decides |= {
         "data_hash": data_hash,
         "kernel": kernel,
@@ -505,3 +512,14 @@ def identity(
     }
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def without_later(settings: Any, later: Mapping[str, Any]) -> Any:
+    """Settings without those that have the value of `later`, which means as before."""
+    if not later or not isinstance(settings, Mapping):
+        return settings
+    return {
+        key: value
+        for key, value in settings.items()
+        if not (key in later and type(later[key]) is type(value) and later[key] == value)
+    }

@@ -16,6 +16,7 @@ from study.battery.own_training import check_model, check_trainer
 from study.battery.penalties import check_penalty
 from study.battery.probes import check_probe, trace_of
 from study.battery.readouts import check_readout
+from study.battery.schedules import check_schedule
 from study.battery.shared import init_facts
 from study.battery.tasks import check_task
 from study.battery.trackers import check_tracker
@@ -31,6 +32,7 @@ __all__ = [
     "check_penalty",
     "check_probe",
     "check_readout",
+    "check_schedule",
     "check_task",
     "check_tracker",
     "check_trainer",

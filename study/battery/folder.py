@@ -36,10 +36,10 @@ from study.store import Store
 from study.training.engine import run_group
 
 
-def _members(node: Mapping[str, Any], key: str) -> Callable[[int], Any]:
-    return lambda members: build_for_members(
-        [node] * members, key, torch.device("cpu"), torch.float32
-    )
+def _members(
+    node: Mapping[str, Any], key: str, dtype: torch.dtype = torch.float32
+) -> Callable[[int], Any]:
+    return lambda members: build_for_members([node] * members, key, torch.device("cpu"), dtype)
 
 
 BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
@@ -49,6 +49,7 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "clip": lambda node, key: battery.check_clip(_members(node, key)),
     "optimizer": lambda node, key: battery.check_optimizer(_members(node, key)),
     "penalty": lambda node, key: battery.check_penalty(_members(node, key)),
+    "schedule": lambda node, key: battery.check_schedule(_members(node, key, torch.float64)),
     "encoder": lambda node, key: battery.check_encoder(build(node, key)),
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from hydra.utils import get_class
 
-from study.interfaces import PerMember
+from study.interfaces import EachMember, PerMember
 from study.records import StudyError
 
 # get_class logs three lines before it raises; the StudyError below says it in one
@@ -30,6 +30,7 @@ def build(node: Mapping[str, Any], key: str) -> Any:
 
     Raises StudyError with the piece, the key, what is allowed and what came.
     """
+    node = whole(node)
     hints = _hints(node, key)
     return _construct(node, key, {name: node[name] for name in hints})
 
@@ -38,11 +39,14 @@ def build_for_members(
     nodes: Sequence[Mapping[str, Any]], key: str, device: torch.device, dtype: torch.dtype
 ) -> Any:
     """Build one piece for M members of equal structure; PerMember arguments become [M] tensors."""
+    nodes = [whole(node) for node in nodes]
     hints = _hints(nodes[0], key)
     arguments = {
         name: (
             torch.tensor([float(node[name]) for node in nodes], device=device, dtype=dtype)
             if _is_per_member(hint)
+            else [node[name] for node in nodes]
+            if _is_marked(hint, EachMember)
             else nodes[0][name]
         )
         for name, hint in hints.items()
@@ -51,13 +55,44 @@ def build_for_members(
 
 
 def structure(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the node without its PerMember arguments: equal structures may share a group."""
+    """Return the node without what may differ in a group: equal structures may share one."""
+    node = whole(node)
     return {
         "_target_": node["_target_"],
         **{
-            name: node[name] for name, hint in _hints(node, key).items() if not _is_per_member(hint)
+            name: _without_numbers(node[name]) if _is_marked(hint, EachMember) else node[name]
+            for name, hint in _hints(node, key).items()
+            if not _is_per_member(hint)
         },
     }
+
+
+def _without_numbers(value: Any) -> Any:
+    """A value with true and false instead of its numbers, for those that are zero or not."""
+    if isinstance(value, Mapping):
+        return {name: _without_numbers(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_numbers(item) for item in value]
+    return f"number, {value != 0}" if fits(value, float) else value
+
+
+def whole(node: Any) -> Any:
+    """A piece's node with the settings of its class's `later` that it does not give."""
+    return {**later_of(node), **node} if isinstance(node, Mapping) else node
+
+
+def later_of(node: Any) -> Mapping[str, Any]:
+    """`later` of a piece's class, by its node; nothing if there is no such class."""
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        return {}
+    try:
+        piece = get_class(node["_target_"])
+    except (ImportError, AttributeError, ValueError):  # `_hints` says what is wrong
+        return {}
+    later = getattr(piece, "later", {})
+    # a subclass may have a constructor without the settings of its base
+    taken = _arguments(piece)[1] if later else {}
+    return {name: value for name, value in later.items() if name in taken}
 
 
 @contextlib.contextmanager
@@ -195,7 +230,11 @@ def _arguments(piece: type) -> tuple[list[str], dict[str, Any]]:
 
 
 def _is_per_member(hint: Any) -> bool:
-    return get_origin(hint) is typing.Annotated and PER_MEMBER_MARK in get_args(hint)[1:]
+    return _is_marked(hint, PER_MEMBER_MARK)
+
+
+def _is_marked(hint: Any, mark: str) -> bool:
+    return get_origin(hint) is typing.Annotated and mark in get_args(hint)[1:]
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -237,6 +276,10 @@ def describe(hint: Any) -> str:
     if _is_per_member(hint) or hint is float:
         return "a number"
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is typing.Annotated:
+        return describe(arguments[0])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a mapping"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(argument) for argument in arguments)
     if origin is Literal:

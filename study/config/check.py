@@ -32,9 +32,11 @@ from study.interfaces import (
     Probe,
     Readout,
     Role,
+    Schedule,
     Task,
     TaskFacts,
     Tracker,
+    in_updates,
 )
 from study.machine.resources import memory
 from study.model import Model
@@ -53,6 +55,7 @@ def check(config: Mapping[str, Any]) -> Setup:
     """
     for key in WHOLE_NUMBERS:
         _require_whole(key, config[key], least=1)
+    _require_whole("accumulate", config.get("accumulate", 1), least=1)
     _require_whole("seed", config["seed"], least=0)
     if not 0 <= config["dropout"] < 1:
         raise StudyError(f"dropout: must be at least 0 and below 1, got {config['dropout']!r}")
@@ -64,9 +67,12 @@ def check(config: Mapping[str, Any]) -> Setup:
         return setup
     for key in ("clip", "optimizer"):
         build(config[key], key)
+    if "schedule" in config:
+        check_schedule(config["schedule"], config["optimizer"], setup.updates)
+    _check_average(setup)
     if "model" in config:
         check_module(setup, setup.module)
-        _check_batch(setup.task, setup.batch)
+        _check_drawn(setup)
         _check_memory(setup)
     else:
         _check_stack(setup)
@@ -79,7 +85,7 @@ def _check_stack(setup: Setup) -> None:
     _check_parameters(setup)
     model, facts = setup.stack, setup.task.facts
     _check_initializer(setup)
-    _check_batch(setup.task, setup.batch)
+    _check_drawn(setup)
     _check_memory(setup)
     _check_forward(model, facts)
     _check_members(model, facts)
@@ -113,7 +119,7 @@ def measurable(setup: Setup) -> PointFacts:
         facts=setup.task.facts,
         hidden=setup.hidden,
         depth=setup.depth,
-        batch=setup.batch,
+        batch=setup.drawn,
         examples=min(setup.health.examples, len(setup.task.split("validation").x)),
     )
 
@@ -191,16 +197,85 @@ def check_flat(node: Mapping[str, Any], key: str) -> None:
         )
 
 
+def check_schedule(node: Mapping[str, Any], optimizer: Mapping[str, Any], updates: int) -> None:
+    """Check the factors of a schedule over a run, and that the optimizer follows them."""
+    schedule = build_for_members([node] * 2, "schedule", torch.device("cpu"), torch.float64)
+    name = type(schedule).__name__
+    with as_study_error("schedule", f"{name} fails on a run of {updates} updates"):
+        try:
+            build(node, "schedule").check(updates)
+        except ValueError as error:  # the message is a whole sentence
+            raise StudyError(f"schedule: {error}") from error
+        state = schedule.init(2)
+        state = schedule.validated(torch.ones(2, dtype=torch.float64), state)
+        for update in sorted({0, 1, updates // 2, updates - 1}):
+            factor = schedule(update, updates, state)
+            shape = tuple(factor.shape) if isinstance(factor, Tensor) else type(factor).__name__
+            if shape != (2,):
+                raise StudyError(
+                    f"schedule: {name} must return one factor per member, [M] = (2,), got {shape}"
+                )
+            if not (factor.isfinite() & (factor >= 0)).all():
+                raise StudyError(
+                    f"schedule: factors of {name} must be finite and at least 0, got"
+                    f" {factor.tolist()} for update {update} of {updates}"
+                )
+    _check_follows(optimizer)
+
+
+def _check_follows(node: Mapping[str, Any]) -> None:
+    """Check that a smaller learning rate changes the updates of an optimizer."""
+    name = str(node["_target_"]).rpartition(".")[2]
+    built = build_for_members([node] * 2, "optimizer", torch.device("cpu"), torch.float32)
+    start = torch.linspace(-1, 1, 64).reshape(2, 32)
+    ends = []
+    with as_study_error("optimizer", f"{name} fails with a scaled learning rate"):
+        for factor in (1.0, 0.25):
+            params, state = start, built.init(start)
+            for update in range(3):  # the first alike: some use the rate only to start with
+                factors = torch.full((2,), factor if update else 1.0, dtype=torch.float64)
+                try:
+                    scaled = built.scaled(factors)
+                except ValueError as error:  # the message is a whole sentence
+                    raise StudyError(f"optimizer: {error}") from error
+                params, state = scaled(params.flip(1), params, state)
+            ends.append(params)
+    if torch.equal(*ends):
+        raise StudyError(
+            f"optimizer: {node.get('name', name)} cannot follow a schedule, since its updates do"
+            " not depend on the learning rate; use schedule=constant or another optimizer"
+        )
+
+
+def _check_average(setup: Setup) -> None:
+    average, updates = setup.average, setup.updates
+    if average is not None and float(in_updates(average.start, updates)) >= updates:
+        raise StudyError(
+            f"average: start must be before the last of {updates} updates, got {average.start}"
+        )
+
+
 def _require_whole(key: str, value: Any, *, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise StudyError(f"{key}: must be a whole number of at least {least}, got {value!r}")
+
+
+def _check_drawn(setup: Setup) -> None:
+    try:
+        _check_batch(setup.task, setup.drawn)
+    except StudyError as error:
+        if setup.accumulate == 1:
+            raise
+        raise StudyError(
+            f"{error} (an update draws batch={setup.batch} times accumulate={setup.accumulate})"
+        ) from error
 
 
 @functools.lru_cache(maxsize=64)
 def _check_batch(task: Task, batch: int) -> None:
     """Draw a batch of this size: the task may refuse it, for example for lack of examples."""
     name = type(task).__name__
-    with as_study_error("task", f"{name} fails on a batch of {batch}"):
+    with as_study_error("task", f"{name} fails on {batch} examples, those of an update"):
         drawn = task.sample(lambda *key: generator(0, "check", *key), 0, batch)
     if drawn.lengths is not None and is_stream(task, batch):
         raise StudyError(
@@ -215,9 +290,10 @@ def _check_memory(setup: Setup) -> None:
     if needed > available:
         raise StudyError(
             f"task: sequences of {setup.task.facts.steps} steps need about {needed / 1e9:.0f} GB"
-            f" with batch={setup.batch}, health.examples={setup.health.examples},"
-            f" hidden={setup.hidden} and depth={setup.depth}, and this machine has"
-            f" {available / 1e9:.0f} GB; use shorter sequences, smaller batches or fewer units"
+            f" with batch={setup.batch}, accumulate={setup.accumulate},"
+            f" health.examples={setup.health.examples}, hidden={setup.hidden} and"
+            f" depth={setup.depth}, and this machine has {available / 1e9:.0f} GB; use shorter"
+            " sequences, smaller batches or fewer units"
         )
 
 
@@ -405,7 +481,7 @@ SINGLE_PIECES = {
     "task": Task,
     "executor": Executor,
 }
-OPTIONAL_PIECES = {"encoder": Encoder, "penalty": Penalty}
+OPTIONAL_PIECES = {"encoder": Encoder, "penalty": Penalty, "schedule": Schedule}
 NAMED_PIECES = {"probe": Probe, "tracker": Tracker}
 
 
@@ -464,7 +540,7 @@ def check_all(combinations: Sequence[Combination], seen: set[str] | None = None)
     """Check each distinct piece and each distinct combination of pieces once.
 
     `seen` holds what earlier calls have checked. Clip rule and optimizer do not count as part of a
-    combination: they only see flat [M, P] tensors.
+    combination: they only see flat [M, P] tensors. With a schedule an optimizer does.
     """
     seen = set() if seen is None else seen
     for combination in combinations:
@@ -473,7 +549,13 @@ def check_all(combinations: Sequence[Combination], seen: set[str] | None = None)
             raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
         config = combination.config
         network = json.dumps(
-            {**config, "clip": None, "optimizer": None, "seed": 0, "study": None},
+            {
+                **config,
+                "clip": None,
+                "optimizer": config["optimizer"] if "schedule" in config else None,
+                "seed": 0,
+                "study": None,
+            },
             sort_keys=True,
             default=str,
         )

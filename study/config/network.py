@@ -131,6 +131,8 @@ def member_bytes(setup: Setup) -> float:
     reads_states = setup.penalty is not None and setup.penalty.reads_states
     kept = KEPT_WITH_STATES if reads_states else KEPT_BY_TRAINING
     training = model.padded_batch(setup.batch) * (per_step + kept * units) * setup.dtype.itemsize
+    # the examples of an update's other batches wait as they were drawn
+    training += (setup.drawn - setup.batch) * facts.inputs * torch.float32.itemsize
     probing = setup.health.examples * (per_step + KEPT_BY_PROBES * units) * torch.float64.itemsize
     needed = facts.steps * max(training, probing if setup.nodes["probe"] else 0)
     if facts.every_step:

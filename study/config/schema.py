@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING
 
-OPTIONAL = ("search", "encoder", "penalty", "model", "trainer")  # groups that may have no level
+# groups that may have no level
+OPTIONAL = ("search", "encoder", "penalty", "schedule", "average", "model", "trainer")
 
 
 @dataclass
@@ -60,6 +61,14 @@ class Identity:
 
 
 @dataclass
+class Average:
+    """Of the weights; not a key of conf/config.yaml but a level of its group `average`."""
+
+    decay: float = MISSING
+    start: float = MISSING
+
+
+@dataclass
 class Confirm:
     arms: int = MISSING
     seeds: int = MISSING
@@ -92,6 +101,7 @@ class Root:
     depth: int = MISSING
     hidden: int = MISSING
     batch: int = MISSING
+    accumulate: int = MISSING
     updates: int = MISSING
     seed: int = MISSING
     validate_every: int = MISSING
@@ -109,6 +119,8 @@ class Root:
     penalty: Any = None
     model: Any = None
     trainer: Any = None
+    schedule: Any = None
+    average: Any = None
     weights: Weights = MISSING
     health: Health = MISSING
     stop: Stop = MISSING

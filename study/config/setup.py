@@ -10,16 +10,16 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from study.config.build import as_study_error, build, build_for_members, structure
+from study.config.build import as_study_error, build, build_for_members, fits, structure
 from study.config.compose import STACK_SIZES
 from study.config.resolve import resolve_device, resolve_dtype, resolve_kernel, resolve_precision
-from study.config.schema import Health, Stop, Store
+from study.config.schema import Average, Health, Stop, Store
 from study.config.tasks import is_stream, load_task
 from study.health.profiles import Thresholds
 from study.health.verdicts import OutcomeLimits
@@ -32,7 +32,10 @@ from study.interfaces import (
     Penalty,
     Probe,
     Readout,
+    Schedule,
     Task,
+    require,
+    require_length,
 )
 from study.model import Model
 from study.modules.build import TaskShape, imported
@@ -82,11 +85,13 @@ class Setup:
     dtype: torch.dtype
     depth: int
     hidden: int
-    batch: int  # examples per update
+    batch: int  # examples per forward and backward pass
+    accumulate: int  # batches per update
     updates: int
     validate_every: int
     dropout: float
     penalty: Penalty | None
+    average: Average | None
     seed: int
     forget_bias: float
     reprobe: bool
@@ -227,9 +232,14 @@ class Setup:
         return OutcomeLimits(**{name: health[name] for name in OutcomeLimits.__dataclass_fields__})
 
     @property
+    def drawn(self) -> int:
+        """Examples per update."""
+        return self.batch * self.accumulate
+
+    @property
     def carries_states(self) -> bool:
         """Whether states are carried from update to update; a model of one's own starts at zero."""
-        return "model" not in self.nodes and is_stream(self.task, self.batch)
+        return "model" not in self.nodes and is_stream(self.task, self.drawn)
 
     @functools.cached_property
     def group_key(self) -> str:
@@ -240,7 +250,9 @@ class Setup:
         key |= {"model": nodes["model"]} if "model" in nodes else {}
         if "trainer" in nodes:  # each point by itself
             key |= {"trainer": nodes["trainer"], "config": {**nodes, "study": None}}
-        key["penalty"] = structure(nodes["penalty"], "penalty") if "penalty" in nodes else None
+        for name in ("penalty", "schedule"):
+            key[name] = structure(nodes[name], name) if name in nodes else None
+        key |= {"accumulate": self.accumulate, "average": nodes.get("average")}
         key |= {name: structure(nodes[name], name) for name in ("cell", "optimizer")}
         return json.dumps(key, sort_keys=True)
 
@@ -268,6 +280,8 @@ def set_up(config: Mapping[str, Any]) -> Setup:
         precision=precision,
         dtype=dtype,
         penalty=penalty,
+        accumulate=config.get("accumulate", 1),
+        average=average_of(config.get("average")),
         forget_bias=config["weights"]["forget_bias"],
         health=Health(**config["health"]),
         stop=Stop(**config["stop"]),
@@ -309,7 +323,7 @@ def _kernel(
     return resolve_kernel(
         config["kernel"],
         _cell(json.dumps(config["cell"])),
-        stream=is_stream(task, config["batch"]),
+        stream=is_stream(task, config["batch"] * config.get("accumulate", 1)),
         penalized=penalty is not None and penalty.reads_states,
         hidden=config["hidden"],
         batch=config["batch"],
@@ -343,7 +357,9 @@ def optimizer_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dty
     """Build one optimizer for the members of a group; its settings [M] may differ."""
     nodes = [setup.nodes["optimizer"] for setup in setups]
     optimizer: Optimizer = build_for_members(nodes, "optimizer", device, dtype)
-    return optimizer
+    if optimizer.decay_biases:
+        return optimizer
+    return optimizer.sparing(setups[0].model.biases.to(device))
 
 
 def clip_rules_of(
@@ -361,6 +377,33 @@ def clip_rules_of(
         )
         for indices in members.values()
     ]
+
+
+def schedule_of(setups: Sequence[Setup], device: torch.device) -> Schedule | None:
+    """Build the schedule of a group, if it has one; its settings [M], in fp64, may differ."""
+    if "schedule" not in setups[0].nodes:
+        return None
+    nodes = [setup.nodes["schedule"] for setup in setups]
+    schedule: Schedule = build_for_members(nodes, "schedule", device, torch.float64)
+    return schedule
+
+
+def average_of(node: Any) -> Average | None:
+    """The typed node of `average`. Raises StudyError."""
+    if node is None:
+        return None
+    names = [field.name for field in fields(Average)]
+    if not isinstance(node, Mapping) or set(node) != set(names):
+        raise StudyError(f"average: needs {' and '.join(names)}, or null, got {node!r}")
+    for name in names:
+        if not fits(node[name], float):
+            raise StudyError(f"average: {name} must be a number, got {node[name]!r}")
+    try:
+        require(0 <= node["decay"] < 1, "ema", "decay", "at least 0 and below 1", node["decay"])
+        require_length(node["start"], "ema", "start")
+    except ValueError as error:
+        raise StudyError(f"average: {error}") from error
+    return Average(**node)
 
 
 def penalty_of(setups: Sequence[Setup], device: torch.device, dtype: torch.dtype) -> Penalty | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from study.config.setup import set_up
 from study.launch.plan import Plan
 from study.records import CHOICES, SIZES
+
+
+def listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
 def declaration(plan: Plan) -> dict[str, Any]:
@@ -32,10 +37,14 @@ def declaration(plan: Plan) -> dict[str, Any]:
         and all(rate == rates[0] for rate in rates)
     ):
         fixed["optimizer.lr"] = rates[0]
-    for piece in ("encoder", "penalty"):
+    for piece in ("encoder", "penalty", "schedule", "average"):
         nodes = [point.config.get(piece) for point in plan.points]
         if nodes[0] is not None and all(node == nodes[0] for node in nodes):
-            fixed[piece] = nodes[0]["_target_"].split(".")[-2]  # its file
+            target = nodes[0].get("_target_")
+            # its file, or its settings
+            fixed[piece] = target.split(".")[-2] if target else listed(nodes[0])
+    batches = {point.config.get("accumulate", 1) for point in plan.points}
+    fixed |= {"accumulate": batches.pop()} if len(batches) == 1 and batches != {1} else {}
     fixed = {key: value for key, value in fixed.items() if key not in varying}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},

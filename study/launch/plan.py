@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from study.config.build import build
+from study.config.build import build, later_of
 from study.config.canonical import idle, typed, without_idle
 from study.config.check import check_all
 from study.config.compose import Combination, Sweep, check_named_levels, exclusion, select
@@ -383,7 +383,7 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
         kernel=setup.kernel,
         device_type=setup.device,
         read_by=setup.task.read_by,
-        later=setup.task.later,
+        later={key: later_of(node) for key, node in setup.nodes.items()},
         without_effect=setup.without_effect,
     )
     own = without_idle(setup.nodes, idle(setup))

@@ -11,6 +11,8 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 class Adam(Optimizer):
     """θ ← θ - lr·m̂/(√v̂ + eps), where g includes weight_decay·θ."""
 
+    later = {"decay_biases": True}
+
     def __init__(
         self,
         *,
@@ -19,7 +21,9 @@ class Adam(Optimizer):
         beta2: PerMember,
         eps: PerMember,
         weight_decay: PerMember,
+        decay_biases: bool,
     ) -> None:
+        self.decay_biases = decay_biases
         require(bool((per_member(lr) > 0).all()), "adam", "lr", "greater than 0", lr)
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             require(

@@ -14,6 +14,8 @@ class RMSprop(Optimizer):
     g includes weight_decay·θ.
     """
 
+    later = {"decay_biases": True}
+
     def __init__(
         self,
         *,
@@ -22,7 +24,9 @@ class RMSprop(Optimizer):
         eps: PerMember,
         momentum: PerMember,
         weight_decay: PerMember,
+        decay_biases: bool,
     ) -> None:
+        self.decay_biases = decay_biases
         require(bool((per_member(lr) > 0).all()), "rmsprop", "lr", "greater than 0", lr)
         for name, value in (("alpha", alpha), ("momentum", momentum)):
             require(

@@ -11,7 +11,11 @@ from study.interfaces import Optimizer, PerMember, per_member, require
 class SGD(Optimizer):
     """v ← momentum·v + g, θ ← θ - lr·v, where g includes weight_decay·θ."""
 
-    def __init__(self, *, lr: PerMember, momentum: PerMember, weight_decay: PerMember) -> None:
+    later = {"decay_biases": True}
+
+    def __init__(
+        self, *, lr: PerMember, momentum: PerMember, weight_decay: PerMember, decay_biases: bool
+    ) -> None:
         require(bool((per_member(lr) > 0).all()), "sgd", "lr", "greater than 0", lr)
         require(
             bool(((per_member(momentum) >= 0) & (per_member(momentum) < 1)).all()),
@@ -27,6 +31,7 @@ class SGD(Optimizer):
             "at least 0",
             weight_decay,
         )
+        self.decay_biases = decay_biases
         self.lr, self.momentum, self.weight_decay = (
             per_member(lr),
             per_member(momentum),

@@ -261,7 +261,7 @@ class _RunningTrials:
                         np.mean(np.square([examples[member] for member in members])) / len(members)
                     )
                 ),
-                examples=self.update * training.setup.batch * len(points),
+                examples=self.update * training.setup.drawn * len(points),
                 seconds=share,
                 reason=why,
                 record=self._record(index, members, status, why, share),

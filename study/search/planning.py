@@ -373,7 +373,8 @@ def _arm(
         for key in spec.space
     }
     name = " ".join(f"{key}={level}" for key, level in levels.items()) or "all"
-    full, between = config["updates"] * config["batch"], config["validate_every"] * config["batch"]
+    drawn = config["batch"] * config["accumulate"]
+    full, between = config["updates"] * drawn, config["validate_every"] * drawn
     inside = all(contains(item, default[key]) for key, item in spec.space.items())
     return Arm(
         name=name,

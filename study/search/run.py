@@ -138,8 +138,11 @@ def finish(
     found["command"] = without_password(relative(command_line(), spec.folder))
     for arm, result in zip(spec.arms, found["arms"], strict=True):
         for setting in filter(None, (result["default"], result["best"])):
-            batch = setting["setting"].get("batch", default(spec, arm).config["batch"])
-            setting["held"] = held(arm.full, arm.between, batch)
+            config = default(spec, arm).config
+            batch, accumulate = (
+                setting["setting"].get(key, config[key]) for key in ("batch", "accumulate")
+            )
+            setting["held"] = held(arm.full, arm.between, batch * accumulate)
     SearchStore(spec.search_folder).write(found, tables(spec, slots))
     if found["complete"] and any(arm["best"] for arm in found["arms"]):
         text, path = experiment(spec, request, found, title, question), experiment_path(spec)

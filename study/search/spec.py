@@ -110,7 +110,8 @@ def compose(spec: Spec, arm: Arm, setting: Mapping[str, Any], seed: int) -> Comb
     batch = values.get("batch", base.config.batch)
     if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
         raise StudyError(f"batch: must be a whole number of at least 1, got {batch!r}")
-    values |= held(arm.examples, arm.between, batch) | {"seed": seed}
+    accumulate = values.get("accumulate", base.config.accumulate)
+    values |= held(arm.examples, arm.between, batch * accumulate) | {"seed": seed}
     combination = with_values(base, values, list(spec.factors))
     config = {**combination.config, "tracker": {}, "search": None}
     if "health" not in spec.settings.objectives:

@@ -35,8 +35,8 @@ from study.store.atomic import write_whole
 from study.store.digests import UNSET, digest
 from study.training.serialize import (
     CannotSerialize,
-    map_leaves,
     named_tuples,
+    on_device,
     pack,
     stack_members,
     take_member,
@@ -47,7 +47,8 @@ from study.training.state import Measured, Training
 FOLDER, ENDING = "checkpoints", ".safetensors"
 VERSION = 1  # of the file format
 STACKED = ("params", "alive", "diverged_at", "best_score", "best_loss", "best_params")
-PER_UPDATE = ("losses", "norms", "scales", "cosines")
+PER_UPDATE = ("losses", "norms", "scales", "cosines", "factors")
+NESTED = {"optimizer": "optimizer_state", "schedule": "schedule_state", "average": "averaged"}
 
 
 class Unusable(Exception):
@@ -152,7 +153,9 @@ class Checkpoints:
             if differ:
                 raise Unusable(f"it was written by another {', '.join(differ)}")
             facts = json.loads(header["facts"])
-            named = named_tuples([training.optimizer_state, training.clip_states])
+            named = named_tuples(
+                [training.optimizer_state, training.schedule_state, training.clip_states]
+            )
             return MemberCheckpoint(
                 int(header["update"]),
                 facts["seconds"],
@@ -295,7 +298,10 @@ def _states(training: Training) -> Iterator[dict[str, Any]]:
         )
         yield {
             **{name: getattr(training, name)[member] for name in STACKED},
-            "optimizer": take_member(training.optimizer_state, member, members),
+            **{
+                key: take_member(getattr(training, name), member, members)
+                for key, name in NESTED.items()
+            },
             "clip": take_member(clip, indices.index(member), len(indices)),
             "carried": take_member(training.carried, member, members),
             **{name: values[:, member] for name, values in by_update.items()},
@@ -346,14 +352,15 @@ def restore(training: Training, saved: Sequence[MemberCheckpoint]) -> None:
     try:
         for name in STACKED:
             setattr(training, name, torch.stack([state[name] for state in states]).to(device))
-        training.optimizer_state = _on_device(
-            stack_members([state["optimizer"] for state in states]), device
-        )
+        for key, name in NESTED.items():
+            setattr(
+                training, name, on_device(stack_members([state[key] for state in states]), device)
+            )
         training.clip_states = [
-            _on_device(stack_members([states[member]["clip"] for member in indices]), device)
+            on_device(stack_members([states[member]["clip"] for member in indices]), device)
             for indices in (members.tolist() for _, members in training.clip_rules)
         ]
-        training.carried = _on_device(stack_members([state["carried"] for state in states]), device)
+        training.carried = on_device(stack_members([state["carried"] for state in states]), device)
         for name in PER_UPDATE:
             setattr(
                 training,
@@ -380,10 +387,6 @@ def restore(training: Training, saved: Sequence[MemberCheckpoint]) -> None:
         raise Unusable(
             f"its content does not fit this group ({type(error).__name__}: {error})"
         ) from error
-
-
-def _on_device(state: Any, device: torch.device) -> Any:
-    return map_leaves(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, state)
 
 
 def _unpacked(parts: Sequence[Mapping[str, Any]]) -> Measured:

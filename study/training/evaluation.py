@@ -11,6 +11,7 @@ from torch import Tensor
 
 from study.config.network import evaluation_chunk
 from study.interfaces import Batch, Part, Task
+from study.training.rates import validated
 from study.training.state import Training
 from study.training.step import to_device
 
@@ -75,7 +76,7 @@ class Evaluated:
 
 def validate(training: Training, update: int) -> None:
     """Record validation loss and score; keep the best weights so far, the earliest on ties."""
-    found = evaluate_on(training, training.params, "validation")
+    found = evaluate_on(training, training.scored, "validation")
     loss, score = found.loss, found.score
     alive = training.alive
     better = (
@@ -86,7 +87,8 @@ def validate(training: Training, update: int) -> None:
     better = better & alive
     training.best_score = torch.where(better, score, training.best_score)
     training.best_loss = torch.where(better, loss, training.best_loss)
-    training.best_params = torch.where(better[:, None], training.params, training.best_params)
+    training.best_params = torch.where(better[:, None], training.scored, training.best_params)
+    validated(training, loss)
     training.validations.append(
         (update, torch.where(alive, loss, torch.nan), torch.where(alive, score, torch.nan))
     )
@@ -129,7 +131,7 @@ def evaluate(training: Training) -> None:
     test = evaluate_on(training, training.best_params, "test")
     training.evaluations = {
         "test": test,
-        "final": evaluate_on(training, training.params, "test"),
+        "final": evaluate_on(training, training.scored, "test"),
         "train": evaluate_on(training, training.best_params, "train"),
     }
     if training.task.facts.metrics:

@@ -48,7 +48,7 @@ def cost(setup: Setup) -> float:
         nanoseconds *= PENALIZED
     validations = setup.updates / setup.validate_every + 3
     validated = 0.4 * validations * len(setup.task.split("validation").x)
-    examples = setup.updates * setup.batch + validated
+    examples = setup.updates * setup.drawn + validated
     return facts.steps * examples * nanoseconds * SLOWER.get(model.kernel, 1.0) * 1e-9
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.config.setup import clip_rules_of, optimizer_of, penalty_of
+from study.config.setup import clip_rules_of, optimizer_of, penalty_of, schedule_of
 from study.training.serialize import map_leaves
 from study.training.state import Measured, Training
 
@@ -21,6 +21,7 @@ NOT_TENSORS = (
     "clip_rules",
     "optimizer",
     "penalty",
+    "schedule",
     "measured",
     "measured_alone",
     "evaluations",
@@ -46,6 +47,7 @@ def keep_members(training: Training, stay: Sequence[int]) -> None:
     training.optimizer = optimizer_of(training.setups, training.device, training.dtype)
     training.clip_rules = clip_rules_of(training.setups, training.device, training.dtype)
     training.penalty = penalty_of(training.setups, training.device, training.dtype)
+    training.schedule = schedule_of(training.setups, training.device)
     training.clip_states = []
     for _, members in training.clip_rules:
         before = [stay[member] for member in members.tolist()]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from study.training.state import Training
-from study.training.step import loss_and_gradients, training_batch
+from study.training.step import carried_of, loss_and_gradients, training_batches
 
 
 def first_nonfinite(training: Training, count: int) -> dict[int, str]:
@@ -43,14 +43,18 @@ def _first(member: int, states: dict[str, Tensor], loss: Tensor, grads: dict[str
 
 def _states(training: Training, update: int) -> dict[str, Tensor]:
     """States [M, T, B, H] by name, at the weights members were frozen with."""
-    batch = training_batch(training, update)
-    first = training.carried if training.task.carries(update, training.setup.batch) else ()
-    with torch.no_grad():
-        unrolled = training.model.unrolled(
-            training.model.named(training.params), batch.x, batch.lengths, first=first
-        )
+    found: dict[str, list[Tensor]] = {}
+    goes_on = training.task.carries(update, training.setup.drawn)
+    for part, batch in enumerate(training_batches(training, update)):
+        first = carried_of(training, part) if goes_on else ()
+        with torch.no_grad():
+            unrolled = training.model.unrolled(
+                training.model.named(training.params), batch.x, batch.lengths, first=first
+            )
+        for number, layer in enumerate(unrolled.layers, start=1):
+            for name, states in layer.items():
+                found.setdefault(f"layer{number}.{name}", []).append(states)
+        found.setdefault("outputs", []).append(unrolled.outputs[:, None])
     return {
-        f"layer{number}.{name}": states
-        for number, layer in enumerate(unrolled.layers, start=1)
-        for name, states in layer.items()
-    } | {"outputs": unrolled.outputs[:, None]}
+        name: torch.cat(parts, dim=1 if name == "outputs" else 2) for name, parts in found.items()
+    }

@@ -13,6 +13,7 @@ from torch import Tensor
 from study.health.profiles import Logs, judged_lag, logs, profile, states
 from study.interfaces import AtLags, Batch, ByIndex, ByStep, LagNorms, Probe, ProfileProbe, Step
 from study.records import StudyError
+from study.training.rates import scheduled
 from study.training.state import Measured, Training
 from study.training.step import clip, loss_and_gradients, to_device, training_batch
 from study.training.trace import StageTrace
@@ -91,7 +92,8 @@ class NextUpdate:
         training = self.training
         _, grads, _, _ = loss_and_gradients(training, training.params, self._next())
         clipped, _ = clip(training, grads)
-        after, _ = training.optimizer(clipped, training.params, training.optimizer_state)
+        optimizer, _ = scheduled(training, self._next())
+        after, _ = optimizer(clipped, training.params, training.optimizer_state)
         grads_, clipped_, before, after_ = (
             {name: value.detach().double() for name, value in training.model.named(flat).items()}
             for flat in (grads, clipped, training.params, after)

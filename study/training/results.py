@@ -340,7 +340,7 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
 
     def column(tensors: Sequence[Any]) -> list[float | None]:
         values = torch.stack(list(tensors))[:updates, member].double().tolist() if tensors else []
-        return values + [None] * (rows - updates)
+        return values + [None] * (rows - len(values))
 
     return {
         "update": list(range(rows)),
@@ -348,9 +348,18 @@ def history_table(training: Training, member: int, end: int, *, diverged: bool) 
         "grad_norm": column(training.norms),
         "clip_scale": column(training.scales),
         "clip_cosine": column(training.cosines),
+        "lr": rates(training, member, column(training.factors)),
         "val_loss": [validations.get(update, (None, None))[0] for update in range(rows)],
         "val_score": [validations.get(update, (None, None))[1] for update in range(rows)],
     }
+
+
+def rates(training: Training, member: int, factors: Sequence[float | None]) -> list[float | None]:
+    """Learning rates by update; None without a schedule, or for an optimizer that names none."""
+    rate = training.points[member].config["optimizer"].get("lr")
+    if not training.factors or rate is None:
+        return [None] * len(factors)
+    return [None if factor is None else float(rate) * factor for factor in factors]
 
 
 def measured_of(training: Training, member: int, end: int) -> list[Measured]:

@@ -133,3 +133,8 @@ def map_leaves(function: Callable[..., Any], *values: Any) -> Any:
         parts = [map_leaves(function, *items) for items in zip(*values, strict=True)]
         return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
     return function(*values)
+
+
+def on_device(state: Any, device: torch.device) -> Any:
+    """A nested value with its tensors on this device."""
+    return map_leaves(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, state)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from study.config.network import init_facts
-from study.config.setup import Setup, clip_rules_of, optimizer_of, penalty_of, set_up
+from study.config.setup import Setup, clip_rules_of, optimizer_of, penalty_of, schedule_of, set_up
 from study.interfaces import (
     AtLags,
     ByIndex,
@@ -22,6 +22,7 @@ from study.interfaces import (
     Point,
     Probe,
     ProfileProbe,
+    Schedule,
     State,
     Task,
 )
@@ -31,6 +32,7 @@ from study.modules.network import ModuleNetwork
 from study.network import Network
 from study.numerics.stages import stages
 from study.records import StudyError
+from study.training.serialize import on_device
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Training:
     params: Tensor
     optimizer: Optimizer
     optimizer_state: dict[str, Tensor]
+    schedule: Schedule | None
+    schedule_state: Any
     clip_rules: list[tuple[ClipRule, Tensor]]  # a rule and the indices of its members
     clip_states: list[Any]
     penalty: Penalty | None
@@ -71,6 +75,7 @@ class Training:
     best_score: Tensor
     best_loss: Tensor
     best_params: Tensor
+    averaged: Tensor | None  # weights, where they are averaged
     # Each layer's states at the end of the last batch, if the task carries them.
     carried: list[State] = field(default_factory=list)
     # One entry per update or validation, each [M] and on the device.
@@ -78,6 +83,7 @@ class Training:
     norms: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
     cosines: list[Tensor] = field(default_factory=list)
+    factors: list[Tensor] = field(default_factory=list)  # of a schedule
     # update, loss, score
     validations: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
@@ -98,6 +104,11 @@ class Training:
         """The network, where it is the stack."""
         assert isinstance(self.model, Model)
         return self.model
+
+    @property
+    def scored(self) -> Tensor:
+        """The weights that are validated, scored and stored."""
+        return self.params if self.averaged is None else self.averaged
 
     @property
     def setup(self) -> Setup:
@@ -124,6 +135,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
     device, dtype = torch.device(device_name), setup.dtype
     params = torch.stack([initial_weights(each, model) for each in setups]).to(device, dtype)
     optimizer = optimizer_of(setups, device, dtype)
+    schedule = schedule_of(setups, device)
     clip_rules = clip_rules_of(setups, device, dtype)
     worst = -torch.inf if task.facts.higher_is_better else torch.inf
     return Training(
@@ -134,10 +146,12 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         params=params,
         optimizer=optimizer,
         optimizer_state=optimizer.init(params),
+        schedule=schedule,
+        schedule_state=None if schedule is None else on_device(schedule.init(len(points)), device),
         clip_rules=clip_rules,
         clip_states=[rule.init(params[members], model.slices) for rule, members in clip_rules],
         penalty=penalty_of(setups, device, dtype),
-        probes=schedule(setup.probes, setup.updates),
+        probes=with_stages(setup.probes, setup.updates),
         device=device,
         dtype=dtype,
         alive=torch.ones(len(points), dtype=torch.bool, device=device),
@@ -145,6 +159,7 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         best_score=torch.full((len(points),), worst, dtype=torch.float64, device=device),
         best_loss=torch.full((len(points),), torch.nan, dtype=torch.float64, device=device),
         best_params=params,
+        averaged=None if setup.average is None else params,
         measured_alone=[[] for _ in points],
     )
 
@@ -163,7 +178,9 @@ def initial_weights(setup: Setup, model: Network) -> Tensor:
     )
 
 
-def schedule(probes: Mapping[str, Probe], updates: int) -> dict[str, tuple[Probe, dict[int, int]]]:
+def with_stages(
+    probes: Mapping[str, Probe], updates: int
+) -> dict[str, tuple[Probe, dict[int, int]]]:
     """Each probe with {update: stage}, empty for probes that observe training's own passes."""
     return {
         name: (

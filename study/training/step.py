@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from study.modules.network import ModuleNetwork
 from study.numerics.norms import known_true
 from study.numerics.streams import generator
 from study.records import StudyError
+from study.training.averages import averaged
 from study.training.precision import autocast, rounding
+from study.training.rates import scheduled
 from study.training.state import Measured, Training
 from study.update_pass import state_taps, update_pass, valid_steps
 
@@ -36,7 +38,8 @@ def step(training: Training, update: int) -> None:
     ]
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
-    params, optimizer_state = training.optimizer(clipped, training.params, training.optimizer_state)
+    optimizer, factors = scheduled(training, update)
+    params, optimizer_state = optimizer(clipped, training.params, training.optimizer_state)
     params = training.model.with_kept(params, states)
     finite = loss.isfinite() & norm.isfinite() & params.abs().amax(1).isfinite()
     fails_now = training.alive & ~finite
@@ -48,6 +51,8 @@ def step(training: Training, update: int) -> None:
         else torch.where(training.alive[:, None], params, training.params)
     )
     training.optimizer_state = optimizer_state
+    training.averaged = averaged(training, update + 1)
+    training.factors += [] if factors is None else [factors]
     if training.setup.carries_states:
         training.carried = carried_states(training, states)
     record_update(training, loss, norm, grads, clipped)
@@ -118,13 +123,50 @@ def loss_and_gradients(
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
     """Losses [M] and gradients [M, P] of this update's batch at `params`, final states, profiles.
 
-    Losses are the task's, gradients those of loss and penalty. States only if the task carries
-    them. With `with_profiles`, also profiles by layer of the norms of the loss's gradients at each
-    step (Measured.profiles); this changes no number.
+    Means over the update's batches (`accumulate`), one in memory after the other. Losses are the
+    task's, gradients those of loss and penalty. States only if the task carries them. With
+    `with_profiles`, also profiles by layer of the norms of the loss's gradients at each step, of
+    the first batch (Measured.profiles); this changes no number.
     """
+    found, rows = None, params
+    for part, batch in enumerate(training_batches(training, update)):
+        loss, grads, states, profiles = of_batch(
+            training, rows, batch, update, part, with_profiles=with_profiles and part == 0
+        )
+        rows = training.model.with_kept(rows, states)  # statistics go on from batch to batch
+        if found is not None:
+            carried = training.setup.carries_states
+            states = joined(found[2], states) if carried else states
+            loss, grads, profiles = found[0] + loss.detach(), found[1] + grads, found[3]
+        found = loss.detach(), grads, states, profiles
+    assert found is not None
+    if training.setup.accumulate == 1:
+        return found
+    count = training.setup.accumulate
+    return found[0] / count, found[1] / count, found[2], found[3]
+
+
+def joined(states: list[State], more: list[State]) -> list[State]:
+    """Each layer's states of two batches side by side."""
+    return [
+        tuple(torch.cat(pair, dim=1) for pair in zip(*layers, strict=True))
+        for layers in zip(states, more, strict=True)
+    ]
+
+
+def of_batch(
+    training: Training,
+    params: Tensor,
+    batch: Batch,
+    update: int,
+    part: int,
+    *,
+    with_profiles: bool = False,
+) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
+    """As `loss_and_gradients`, of batch number `part` of an update alone."""
     if isinstance(training.model, ModuleNetwork):
-        return of_module(training, training.model, params, update)
-    batch, penalty = training_batch(training, update), training.penalty
+        return of_module(training, training.model, params, batch, update, part)
+    penalty = training.penalty
     leaves = {
         name: view.detach().requires_grad_() for name, view in training.model.named(params).items()
     }
@@ -134,29 +176,29 @@ def loss_and_gradients(
         else {}
     )
     with rounding(training):
-        outputs, states, layers = forward(training, leaves | taps, batch, update)
+        outputs, states, layers = forward(training, leaves | taps, batch, update, part)
         loss = training.task.loss(outputs, batch)
         after = state_taps(layers)
         wanted = [*leaves.values(), *taps.values(), *after]
         grads = torch.autograd.grad(
             loss.sum(), wanted, allow_unused=True, retain_graph=bool(layers) or None
         )
-        joined = training.model.joined(with_zeros(leaves, grads))
+        flat = training.model.joined(with_zeros(leaves, grads))
         if penalty is not None:
             at_states = grads[len(grads) - len(after) :]
-            joined = joined + penalty_gradients(training, leaves, batch, layers, at_states)
+            flat = flat + penalty_gradients(training, leaves, batch, layers, at_states)
     profiles = profiles_of(training.stack, grads[len(leaves) : len(leaves) + len(taps)], batch)
-    return loss, joined, states, profiles
+    return loss, flat, states, profiles
 
 
 def of_module(
-    training: Training, model: ModuleNetwork, params: Tensor, update: int
+    training: Training, model: ModuleNetwork, params: Tensor, batch: Batch, update: int, part: int
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
-    """As loss_and_gradients, of a model of the user's own; its states are its kept tensors."""
+    """As `of_batch`, of a model of the user's own; its states are its kept tensors."""
     # a lone member, listed twice, is computed once
     members = len(training.points)
     count = training.distinct if training.penalty is None else members
-    batch = _first_members(training_batch(training, update), count)
+    batch = _first_members(batch, count)
     leaves = {
         name: view[:count].detach().requires_grad_(name in model.trained)
         for name, view in model.named(params).items()
@@ -164,7 +206,8 @@ def of_module(
     seeds = [point.seed for point in training.points[:count]]
     with rounding(training):
         with autocast(training):
-            outputs, kept = model.train_forward(leaves, batch.x, batch.lengths, seeds, update)
+            number = update * training.setup.accumulate + part  # of the batch, in the run
+            outputs, kept = model.train_forward(leaves, batch.x, batch.lengths, seeds, number)
         loss = training.task.loss(outputs.to(training.dtype), batch)
         trained = {name: leaves[name] for name in model.trained}
         total = loss.sum()
@@ -173,8 +216,8 @@ def of_module(
             total = total + training.penalty(seen).sum()
         grads = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
     zeros = {name: torch.zeros_like(leaves[name]) for name in model.kept}
-    joined = model.joined(with_zeros(trained, grads) | zeros)
-    every = [part.expand(members, *part.shape[1:]) for part in (loss, joined, *kept)]
+    flat = model.joined(with_zeros(trained, grads) | zeros)
+    every = [each.expand(members, *each.shape[1:]) for each in (loss, flat, *kept)]
     return every[0], every[1].contiguous(), [tuple(every[2:])], {}
 
 
@@ -232,17 +275,18 @@ def profiles_of(
 
 
 def forward(
-    training: Training, params: Params, batch: Batch, update: int
+    training: Training, params: Params, batch: Batch, update: int, part: int = 0
 ) -> tuple[Tensor, list[State], list[StepwiseLayer]]:
     """Outputs in training's dtype; final states if the task carries them; layers for a penalty."""
-    dropped, model, penalty = masks(training, update, batch), training.stack, training.penalty
+    model, penalty = training.stack, training.penalty
+    dropped = masks(training, update * training.setup.accumulate + part, batch)
     carries, layered = training.setup.carries_states, penalty is not None and penalty.reads_states
     with autocast(training):
         if not carries and not layered:
             outputs = model.forward(params, batch.x, batch.lengths, dropped)
             return outputs.to(training.dtype), [], []
-        goes_on = carries and training.task.carries(update, training.setup.batch)
-        first = training.carried if goes_on else []
+        goes_on = carries and training.task.carries(update, training.setup.drawn)
+        first = carried_of(training, part) if goes_on else []
         outputs, layers = model.stepwise(
             params, batch.x, batch.lengths, dropped, first, taps=layered
         )
@@ -250,16 +294,47 @@ def forward(
     return outputs.to(training.dtype), states if carries else [], layers if layered else []
 
 
+def carried_of(training: Training, part: int) -> list[State]:
+    """Each layer's carried states of the rows of batch number `part` of an update."""
+    count = training.setup.accumulate
+    if count == 1 or not training.carried:
+        return training.carried
+    return [tuple(state.chunk(count, dim=1)[part] for state in layer) for layer in training.carried]
+
+
 def training_batch(training: Training, update: int) -> Batch:
-    """Each member's batch, a function of (seed, update), drawn once per distinct seed."""
-    batch, seeds = training.setup.batch, [point.seed for point in training.points]
+    """All examples of an update: each member's a function of (seed, update)."""
+    return to_device(training, *drawn(training, update))
+
+
+def training_batches(training: Training, update: int) -> Iterator[Batch]:
+    """The update's batches, one after the other: those examples in as many equal parts."""
+    examples, index = drawn(training, update)
+    for part in range(training.setup.accumulate):
+        yield to_device(training, rows_of(examples, part, training.setup.batch), index)
+
+
+def drawn(training: Training, update: int) -> tuple[Batch, Tensor]:
+    """The examples of an update for each distinct seed, and the index [M] of each member's."""
+    seeds = [point.seed for point in training.points]
     distinct = list(dict.fromkeys(seeds))
     parts = [
-        training.task.sample(lambda *key, seed=seed: generator(seed, "data", *key), update, batch)
+        training.task.sample(
+            lambda *key, seed=seed: generator(seed, "data", *key), update, training.setup.drawn
+        )
         for seed in distinct
     ]
-    index = torch.tensor([distinct.index(seed) for seed in seeds])
-    return to_device(training, stack_batches(parts), index)
+    return stack_batches(parts), torch.tensor([distinct.index(seed) for seed in seeds])
+
+
+def rows_of(batch: Batch, part: int, size: int) -> Batch:
+    """The examples of one part of so many examples of a batch with the axis M."""
+    rows = slice(part * size, (part + 1) * size)
+    return Batch(
+        x=batch.x[:, rows],
+        y=batch.y[:, rows],
+        lengths=None if batch.lengths is None else batch.lengths[:, rows],
+    )
 
 
 def stack_batches(parts: Sequence[Batch]) -> Batch:
@@ -287,12 +362,13 @@ def to_device(training: Training, batch: Batch, index: Tensor) -> Batch:
     )
 
 
-def masks(training: Training, update: int, batch: Batch) -> list[Tensor]:
+def masks(training: Training, number: int, batch: Batch) -> list[Tensor]:
+    """Dropout masks of batch `number` of the run."""
     if training.stack.dropout == 0 or training.stack.depth == 1:
         return []
     _, examples, steps, _ = batch.x.shape
     by_member = [
-        dropout_masks(training.stack, point.seed, update, examples, steps)
+        dropout_masks(training.stack, point.seed, number, examples, steps)
         for point in training.points
     ]
     return [

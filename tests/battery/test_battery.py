@@ -20,8 +20,9 @@ from study.clipping.norm import Norm
 from study.config.build import build, build_for_members
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
-from study.interfaces import Penalty, Probe
+from study.interfaces import Penalty, Probe, Schedule
 from study.optimizers.adam import Adam
+from study.optimizers.torch import ELEMENTWISE
 from study.readouts.mean import Mean
 from tests.support import data
 
@@ -124,14 +125,79 @@ def test_clip_rule(node_of, level):
     )
 
 
-@pytest.mark.parametrize("level", levels("optimizer"))
-def test_optimizer(node_of, level):
-    node = node_of("optimizer", level)
+@pytest.mark.parametrize(
+    ("level", "changes"),
+    [
+        *((level, {}) for level in levels("optimizer")),
+        *((level, {"weight_decay": 0.1}) for level in ("adam", "rmsprop", "sgd")),
+        *(("torch", {"name": name}) for name in ELEMENTWISE),
+    ],
+)
+def test_optimizer(node_of, level, changes):
+    node = {**node_of("optimizer", level), **changes}
     battery.check_optimizer(
         lambda members: build_for_members(
             [node] * members, "optimizer", torch.device("cpu"), torch.float32
         )
     )
+
+
+@pytest.mark.parametrize("level", [level for level in levels("schedule") if level != "constant"])
+def test_schedule(node_of, level):
+    node = node_of("schedule", level)
+    battery.check_schedule(
+        lambda members: build_for_members(
+            [node] * members, "schedule", torch.device("cpu"), torch.float64
+        )
+    )
+
+
+class Leaning(Schedule):
+    """A schedule that is wrong in the way `wrong` names."""
+
+    def __init__(self, *, wrong: str, end: float | torch.Tensor) -> None:
+        self.wrong, self.end, self.calls = wrong, torch.as_tensor(end), 0
+
+    def init(self, members):
+        return {"lowest": torch.full((members,), torch.inf, dtype=torch.float64)}
+
+    def __call__(self, update, updates, state):
+        self.calls += 1
+        factor = self.end ** (update / updates)
+        if self.wrong == "company":
+            return factor * len(factor)
+        if self.wrong == "memory":
+            return factor / self.calls
+        if self.wrong == "negative":
+            return factor - 0.5
+        return factor.sum() if self.wrong == "shape" else factor * state["lowest"].clamp(max=1)
+
+    def validated(self, loss, state):
+        if self.wrong == "in place":
+            state["lowest"].copy_(torch.fmin(loss, state["lowest"]))
+            return state
+        lowest = loss.nanmean() if self.wrong == "validations" else loss
+        return {"lowest": torch.fmin(lowest, state["lowest"])}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("company", "a member's factor depends on its company"),
+        ("validations", "depends on the validations of its company"),
+        ("memory", "keeps nothing on self"),
+        ("negative", "must be finite and at least 0"),
+        ("shape", r"must return \[M\]"),
+        ("in place", "changed its state in place"),
+    ],
+)
+def test_the_battery_finds_what_is_wrong_with_a_schedule(wrong, message):
+    def of(members):
+        end = torch.full((members,), 0.1, dtype=torch.float64)
+        return Leaning(wrong=wrong, end=end)
+
+    with pytest.raises(AssertionError, match=message):
+        battery.check_schedule(of)
 
 
 @pytest.mark.parametrize("level", [level for level in levels("penalty") if level != "none"])
@@ -360,7 +426,9 @@ def test_what_changes_its_arguments_in_place_is_refused():
 
     def optimizer(members):
         lr = torch.full((members,), 0.01)
-        return DecaysItsState(lr=lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0 * lr)
+        return DecaysItsState(
+            lr=lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0 * lr, decay_biases=True
+        )
 
     with pytest.raises(AssertionError, match="DecaysItsState: changed its state in place"):
         battery.check_optimizer(optimizer)

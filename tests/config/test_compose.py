@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from study.config.compose import Sweep, compose, compose_all, read_sweep, to_combination
 from study.config.paths import conf_folder
+from study.config.schema import OPTIONAL
 from study.design.power import resolvable
 from study.hydra_plugins import register
 from study.launch.declaration import declaration
@@ -32,7 +33,8 @@ def loader():
 def by_hydra(loader, overrides: list[str]) -> dict:
     config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
     # none of these are no settings
-    left_out = {"hydra", *(key for key in ("encoder", "penalty", "model") if config[key] is None)}
+    levels = [key for key in OPTIONAL if key != "search"]
+    left_out = {"hydra", *(key for key in levels if config[key] is None)}
     return OmegaConf.to_container(
         OmegaConf.masked_copy(config, [key for key in config if key not in left_out]), resolve=True
     )

@@ -45,7 +45,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_equals_torch_optim_over_twenty_updates(name):
     ours, theirs, settings = CASES[name]
-    optimizer = ours(**{key: members(*(each[key] for each in settings)) for key in settings[0]})
+    stacked = {key: members(*(each[key] for each in settings)) for key in settings[0]}
+    optimizer = ours(**stacked, decay_biases=True)
     generator = torch.Generator().manual_seed(0)
     params = torch.randn(2, 30, dtype=torch.float64, generator=generator)
     leaves = [params[m].clone().requires_grad_() for m in range(2)]
@@ -83,9 +84,13 @@ def test_equals_torch_optim_over_twenty_updates(name):
 )
 def test_impossible_settings_are_refused(name, key, value):
     ours, _, settings = CASES[name]
+    settings = [{**each, "decay_biases": True} for each in settings]
     with pytest.raises(ValueError, match=f"{key} must be"):
         ours(**{**settings[0], key: value})
-    stacked = {name: members(number, number) for name, number in settings[0].items()}
+    stacked = {
+        name: number if name == "decay_biases" else members(number, number)
+        for name, number in settings[0].items()
+    }
     ours(**stacked)
     with pytest.raises(ValueError, match=f"{key} must be"):
         ours(**{**stacked, key: members(settings[0][key], value)})  # one member of two

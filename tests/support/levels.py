@@ -13,6 +13,8 @@ FOLDERS = (
     "initializer",
     "clip",
     "optimizer",
+    "schedule",
+    "average",
     "penalty",
     "readout",
     "encoder",

@@ -19,7 +19,7 @@ from study.training.engine import store_failure
 from study.training.evaluation import evaluate
 from study.training.loop import train
 from study.training.probing import probe_batch
-from study.training.state import prepare, schedule
+from study.training.state import prepare, with_stages
 from study.training.step import training_batch
 from tests import ROOT
 from tests.support.helpers import HEALTH, point, run
@@ -235,7 +235,7 @@ def test_history_counts_clipped_updates_like_an_independent_recount(tmp_path):
 
 def test_stages_are_shares_of_the_updates_at_least_one_apart():
     def stages(updates: int) -> dict[int, int]:
-        return schedule((setup := set_up(point(updates=updates).config)).probes, setup.updates)[
+        return with_stages((setup := set_up(point(updates=updates).config)).probes, setup.updates)[
             "transport"
         ][1]
 

@@ -1,0 +1,197 @@
+"""Optimizers of torch.optim, by their names and with their own settings."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from study.interfaces import EachMember, Optimizer, require
+
+# A member is one flat row, so only rules that treat every value by itself are right.
+ELEMENTWISE = (
+    "ASGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+)
+OTHERS = {
+    "Adafactor": "it factorizes each matrix; use AdamW",
+    "LBFGS": "it searches along a line with many passes per update; use AdamW",
+    "Muon": "it orthogonalizes each matrix; use AdamW",
+    "SparseAdam": "it is for sparse gradients, which networks here do not have; use Adam",
+}
+# How torch computes an update and in which direction is not the study's choice.
+FIXED = ("params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize")
+ON_CPU = ("step", "mu_product")  # states that torch keeps on the CPU, whatever the device
+
+
+class Torch(Optimizer):
+    """torch.optim.NAME with each member, one flat row, as a parameter group of its own.
+
+    `settings`: torch's own arguments by their names, null for torch's default; their numbers and
+    `lr` may differ inside a group. Only rules that treat every value by itself are right on flat
+    rows; others are refused. Equal to a loop in plain PyTorch to the last bit on the CPU.
+    Python calls torch once per member, so an update takes longer than that of `adam`, and on a GPU
+    it waits for the device.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        lr: Annotated[float, EachMember],
+        settings: Annotated[Mapping[str, Any], EachMember],
+        decay_biases: bool,
+    ) -> None:
+        if name in OTHERS:
+            raise ValueError(
+                f"torch: name {name} needs more than flat rows of values: {OTHERS[name]}"
+            )
+        require(name in ELEMENTWISE, "torch", "name", f"one of {', '.join(ELEMENTWISE)}", name)
+        self.name, self.decay_biases = name, decay_biases
+        self.kind: type[torch.optim.Optimizer] = getattr(torch.optim, name)
+        self.lr: Any = [float(rate) for rate in (lr if isinstance(lr, Sequence) else [lr])]
+        require(
+            all(rate > 0 and math.isfinite(rate) for rate in self.lr),
+            "torch",
+            "lr",
+            "greater than 0",
+            lr,
+        )
+        self.settings = [
+            checked(self.kind, each)
+            for each in (settings if isinstance(settings, Sequence) else [settings])
+        ]
+        self.spared: Tensor | None = None
+        for rate, each in zip(self.lr, self.settings, strict=True):
+            try:
+                self.kind([torch.zeros(1)], lr=rate, foreach=False, **each)
+            except ValueError as error:
+                raise ValueError(f"torch: {name} refuses its settings: {error}") from error
+
+    def init(self, params: Tensor) -> dict[str, Tensor]:
+        """No state: torch makes it at the first update."""
+        return {}
+
+    def __call__(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.spared is None:
+            return self._updated(grads, params, state, self.settings)
+        without = [{**each, "weight_decay": 0.0} for each in self.settings]
+        parts = []
+        for columns, settings in ((~self.spared, self.settings), (self.spared, without)):
+            # Values [M, P] of a state are split; those of a whole member [M] are in both parts.
+            own = {key: each[:, columns] if each.ndim > 1 else each for key, each in state.items()}
+            parts.append(
+                (columns, *self._updated(grads[:, columns], params[:, columns], own, settings))
+            )
+        joined, states = torch.empty_like(params), dict(parts[0][2])
+        for key, value in states.items():
+            if value.ndim > 1:
+                states[key] = value.new_empty(params.shape)
+        for columns, after, own in parts:
+            joined[:, columns] = after
+            for key, value in own.items():
+                if value.ndim > 1:
+                    states[key][:, columns] = value
+        return joined, states
+
+    def scaled(self, factor: Tensor) -> Torch:
+        copied = copy.copy(self)
+        copied.lr = [rate * each for rate, each in zip(self.lr, factor.tolist(), strict=True)]
+        return copied
+
+    def sparing(self, biases: Tensor) -> Torch:
+        copied = copy.copy(self)
+        default = arguments(self.kind).get("weight_decay", 0.0)
+        # Without decay there is nothing to spare, and one row is faster than two.
+        decays = any(each.get("weight_decay", default) for each in self.settings)
+        copied.spared = biases if decays else None
+        return copied
+
+    def _updated(
+        self,
+        grads: Tensor,
+        params: Tensor,
+        state: Mapping[str, Tensor],
+        settings: Sequence[Mapping[str, Any]],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step of a new torch optimizer with this state, which it does not change."""
+        after = params.detach().clone()
+        rows = list(after.unbind(0))
+        for row, grad in zip(rows, grads, strict=True):
+            row.grad = grad
+        groups = [
+            {"params": [row], "lr": rate, **each}
+            for row, rate, each in zip(rows, self.lr, settings, strict=True)
+        ]
+        optimizer = self.kind(groups, foreach=False)  # type: ignore[call-arg]
+        # A first update has no state; then torch's own, which some optimizers make when built.
+        if state:
+            copies = {key: value.clone() for key, value in state.items()}
+            copies |= {key: copies[key].cpu() for key in ON_CPU if key in copies}
+            for member, row in enumerate(rows):
+                optimizer.state[row] = {key: value[member] for key, value in copies.items()}
+        optimizer.step()
+        keys = list(optimizer.state[rows[0]]) if rows else []
+        following = {
+            key: torch.stack([torch.as_tensor(optimizer.state[row][key]) for row in rows]).to(
+                params.device
+            )
+            for key in keys
+        }
+        return after, following
+
+
+def arguments(kind: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    """The settings that an optimizer of torch takes, with torch's defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if name not in FIXED
+    }
+
+
+def checked(kind: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are given, as torch takes them. Raises ValueError."""
+    allowed, found = arguments(kind), {}
+    for key, value in settings.items():
+        if value is None:
+            continue
+        name = f"settings.{key} of {kind.__name__}"
+        if key not in allowed:
+            raise ValueError(
+                f"torch: settings: {kind.__name__} has no {key!r}; it takes"
+                f" {', '.join(allowed) or 'none'}"
+            )
+        default = allowed[key]
+        if isinstance(default, bool):
+            require(isinstance(value, bool), "torch", name, "true or false", value)
+        elif isinstance(default, tuple):
+            fits = isinstance(value, Sequence) and not isinstance(value, str)
+            fits = fits and len(value) == len(default) and all(map(_is_number, value))
+            require(fits, "torch", name, f"a list of {len(default)} numbers", value)
+            value = tuple(value)
+        else:
+            require(_is_number(value), "torch", name, "a finite number", value)
+        found[key] = value
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
