@@ -18,7 +18,7 @@ import torch
 from hydra.utils import get_class
 
 from study.interfaces import EachMember, PerMember
-from study.records import StudyError
+from study.records import LATER, StudyError
 
 # get_class logs three lines before it raises; the StudyError below says it in one
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
@@ -79,6 +79,16 @@ def _without_numbers(value: Any) -> Any:
 def whole(node: Any) -> Any:
     """A piece's node with the settings of its class's `later` that it does not give."""
     return {**later_of(node), **node} if isinstance(node, Mapping) else node
+
+
+def later_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """By dotted key, settings that came after points were first stored: the value as before."""
+    of_pieces = {
+        f"{key}.{name}": value
+        for key, node in config.items()
+        for name, value in later_of(node).items()
+    }
+    return {**LATER, **of_pieces}
 
 
 def later_of(node: Any) -> Mapping[str, Any]:

@@ -75,7 +75,8 @@ class Torch(Optimizer):
             checked(self.kind, each)
             for each in (settings if isinstance(settings, Sequence) else [settings])
         ]
-        self.spared: Tensor | None = None
+        # columns with weight decay and without, where biases are spared
+        self.spared: tuple[Tensor, Tensor] | None = None
         for rate, each in zip(self.lr, self.settings, strict=True):
             try:
                 self.kind([torch.zeros(1)], lr=rate, foreach=False, **each)
@@ -92,23 +93,24 @@ class Torch(Optimizer):
         if self.spared is None:
             return self._updated(grads, params, state, self.settings)
         without = [{**each, "weight_decay": 0.0} for each in self.settings]
-        parts = []
-        for columns, settings in ((~self.spared, self.settings), (self.spared, without)):
+        joined, following = torch.empty_like(params), {}
+        for columns, settings in zip(self.spared, (self.settings, without), strict=True):
             # Values [M, P] of a state are split; those of a whole member [M] are in both parts.
-            own = {key: each[:, columns] if each.ndim > 1 else each for key, each in state.items()}
-            parts.append(
-                (columns, *self._updated(grads[:, columns], params[:, columns], own, settings))
+            own = {
+                key: each.index_select(1, columns) if each.ndim > 1 else each
+                for key, each in state.items()
+            }
+            after, states = self._updated(
+                grads.index_select(1, columns), params.index_select(1, columns), own, settings
             )
-        joined, states = torch.empty_like(params), dict(parts[0][2])
-        for key, value in states.items():
-            if value.ndim > 1:
-                states[key] = value.new_empty(params.shape)
-        for columns, after, own in parts:
-            joined[:, columns] = after
-            for key, value in own.items():
-                if value.ndim > 1:
-                    states[key][:, columns] = value
-        return joined, states
+            joined.index_copy_(1, columns, after)
+            for key, each in states.items():
+                if each.ndim == 1:
+                    following[key] = each
+                else:
+                    whole = following.setdefault(key, each.new_empty(params.shape))
+                    whole.index_copy_(1, columns, each)
+        return joined, following
 
     def scaled(self, factor: Tensor) -> Torch:
         copied = copy.copy(self)
@@ -120,7 +122,8 @@ class Torch(Optimizer):
         default = arguments(self.kind).get("weight_decay", 0.0)
         # Without decay there is nothing to spare, and one row is faster than two.
         decays = any(each.get("weight_decay", default) for each in self.settings)
-        copied.spared = biases if decays else None
+        parts = (~biases).nonzero()[:, 0], biases.nonzero()[:, 0]
+        copied.spared = parts if decays and len(parts[1]) else None
         return copied
 
     def _updated(
@@ -130,31 +133,46 @@ class Torch(Optimizer):
         state: Mapping[str, Tensor],
         settings: Sequence[Mapping[str, Any]],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step of a new torch optimizer with this state, which it does not change."""
+        """One step of new torch optimizers with this state, which they do not change.
+
+        One for each distinct settings, as some are used by a constructor alone; a member is a
+        parameter group.
+        """
         after = params.detach().clone()
         rows = list(after.unbind(0))
         for row, grad in zip(rows, grads, strict=True):
             row.grad = grad
-        groups = [
-            {"params": [row], "lr": rate, **each}
-            for row, rate, each in zip(rows, self.lr, settings, strict=True)
-        ]
-        optimizer = self.kind(groups, foreach=False)  # type: ignore[call-arg]
-        # A first update has no state; then torch's own, which some optimizers make when built.
-        if state:
-            copies = {key: value.clone() for key, value in state.items()}
-            copies |= {key: copies[key].cpu() for key in ON_CPU if key in copies}
-            for member, row in enumerate(rows):
-                optimizer.state[row] = {key: value[member] for key, value in copies.items()}
-        optimizer.step()
-        keys = list(optimizer.state[rows[0]]) if rows else []
-        following = {
-            key: torch.stack([torch.as_tensor(optimizer.state[row][key]) for row in rows]).to(
-                params.device
-            )
-            for key in keys
+        copies = {key: value.clone() for key, value in state.items()}
+        copies |= {key: copies[key].cpu() for key in ON_CPU if key in copies}
+        following: list[Mapping[str, Any]] = [{}] * len(rows)
+        for members in alike(settings):
+            groups = [{"params": [rows[member]], "lr": self.lr[member]} for member in members]
+            optimizer = self.kind(groups, foreach=False, **settings[members[0]])  # type: ignore[call-arg]
+            # A first update has no state; then torch's own, which some optimizers make when built.
+            if copies:
+                for member in members:
+                    own = {key: value[member] for key, value in copies.items()}
+                    optimizer.state[rows[member]] = own
+            optimizer.step()
+            for member in members:
+                following[member] = optimizer.state[rows[member]]
+        stacked = {
+            key: torch.stack([own[key] for own in following]).to(params.device)
+            for key in following[0]
         }
-        return after, following
+        return after, stacked
+
+
+def alike(settings: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The members with equal settings together, by their indices."""
+    found: list[list[int]] = []
+    for member, each in enumerate(settings):
+        same = next((members for members in found if settings[members[0]] == each), None)
+        if same is None:
+            found.append([member])
+        else:
+            same.append(member)
+    return found
 
 
 def arguments(kind: type[torch.optim.Optimizer]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 
+from study.config.build import later_settings
 from study.records import StudyError
-from study.search.planning import FACTORS, fingerprint
+from study.search.planning import FACTORS, default, fingerprint
 from study.search.samplers import Grid, pruner, sampler, seed_of
 from study.search.slots import Budget, Slots
 from study.search.space import show
@@ -132,6 +133,7 @@ def _directions(spec: Spec) -> list[StudyDirection]:
 def _compare(spec: Spec, arm: Arm, study: Any) -> None:
     """Raise StudyError, naming what differs, unless a stored study has comparable trials."""
     stored, current = study.user_attrs.get(FINGERPRINT), fingerprint(spec, arm)
+    before = later_settings(default(spec, arm).config)
     if stored is None:
         raise StudyError(
             f"search.storage: {without_password(spec.settings.storage)} has a study"
@@ -140,7 +142,7 @@ def _compare(spec: Spec, arm: Arm, study: Any) -> None:
     lines = [
         f"  {key}: stored {_shown(stored.get(key))}, now {_shown(current.get(key))}"
         for key in dict.fromkeys([*stored, *current])
-        if stored.get(key) != _as_stored(current.get(key))
+        if stored.get(key, before.get(key)) != _as_stored(current.get(key, before.get(key)))
     ]
     if lines:
         raise StudyError(
