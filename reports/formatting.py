@@ -13,6 +13,7 @@ BARE = (
     "initializer",
     "task",
     "optimizer",
+    "optimizer.name",
     "readout",
 )  # factors whose levels need no name beside them
 ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")

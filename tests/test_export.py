@@ -22,6 +22,7 @@ from torch import nn
 from reports.__main__ import main
 from reports.export.export import export, find, model_module
 from reports.export.snippet import snippet
+from study.config.build import build
 from study.config.setup import set_up
 from study.config.tasks import load_task, signature
 from study.records import StudyError
@@ -426,6 +427,39 @@ RECIPES = {
         {"readout": "every"},
     ),
     "gru_reset_after double": ("gru_reset_after", {}, {"dtype": "float64"}),
+    "torch warmup accumulated averaged": (
+        "lstm",
+        {
+            "optimizer": {
+                "_target_": "study.optimizers.torch.Torch",
+                "name": "NAdam",
+                "lr": 0.01,
+                "settings": {"betas": [0.9, 0.95], "weight_decay": 0.1, "eps": None},
+                "decay_biases": False,
+            },
+            "schedule": {
+                "_target_": "study.schedules.warmup_cosine.WarmupCosine",
+                "warmup": 0.4,
+                "start": 0.0,
+                "end": 0.1,
+            },
+            "average": {"decay": 0.9, "start": 0.2},
+            "accumulate": 2,
+        },
+        {},
+    ),
+    "one cycle": (
+        "gru",
+        {
+            "schedule": {
+                "_target_": "study.schedules.one_cycle.OneCycle",
+                "warmup": 3,
+                "start": 0.04,
+                "end": 4e-6,
+            }
+        },
+        {},
+    ),
     "antisymmetric": ("antisymmetric", {}, {}),
     "linear of two layers": ("rnn_linear", {}, {"depth": 2}),
 }
@@ -447,6 +481,23 @@ def test_the_snippet_runs_as_pasted(tmp_path: Path, name: str) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert re.fullmatch(r"loss \d+\.\d{3} after 6 updates\n", ran.stdout)
+
+
+def test_the_snippet_has_the_optimizer_the_schedule_and_the_averages(tmp_path: Path) -> None:
+    """The rates that it uses are those of the study."""
+    cell, changes, settings = RECIPES["torch warmup accumulated averaged"]
+    _, _, config = stored(tmp_path / "s", cell, **settings, **changes)
+    facts = Store(tmp_path / "s").study()["declaration"]["tasks"]["t"]
+    text = snippet(config, facts)
+    assert "torch.optim.NAdam(groups, lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)" in text
+    marked = text.replace("optimizer.zero_grad()", 'rates.append(optimizer.param_groups[0]["lr"])')
+    scope = {"rates": []}
+    exec(marked, scope)
+    schedule = build(config["schedule"], "schedule")
+    rates = [0.01 * float(schedule(update, 6, None)) for update in range(6)]
+    np.testing.assert_allclose(scope["rates"], rates, rtol=1e-12)
+    assert not [group for group in scope["optimizer"].param_groups if "weight_decay" not in group]
+    assert scope["averaged"].n_averaged == 6
 
 
 def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
@@ -497,6 +548,10 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
         (
             {"weights": {"input": {"_target_": "mine.W"}, "readout": {}, "forget_bias": 1.0}},
             "weights.input follows mine.W",
+        ),
+        (
+            {"schedule": {"_target_": "study.schedules.plateau.Plateau", "gamma": 0.5}},
+            "is a schedule that the snippet cannot write: it follows validations",
         ),
         (
             {"penalty": {"_target_": "mine.Small"}},

@@ -220,6 +220,7 @@ BASES = (
     ["encoder=conv"],
     ["penalty=pascanu"],
     ["initializer=normal"],
+    ["optimizer=torch", "schedule=step", "average=ema"],
     *([f"task={name}"] for name in ("ucr", "csv", "text", "mnist")),
 )
 

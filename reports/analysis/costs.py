@@ -9,7 +9,7 @@ from reports.statistics.survival import trained_updates
 
 SIZE = ("task", "cell", "readout", "depth", "hidden", "batch", "steps", "params")
 # Factors whose levels differ in weights and steps, not in the arithmetic of an update.
-SAME_WORK = ("initializer", "weights", "clip", "optimizer", "updates")
+SAME_WORK = ("initializer", "weights", "clip", "optimizer", "schedule", "average", "updates")
 
 
 def work_factors(study: Study) -> list[str]:

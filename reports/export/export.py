@@ -106,8 +106,17 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
         "point": id,
         "settings": {
             key: without_paths(config[key])
-            for key in ("task", "cell", "model", "initializer", "clip", "optimizer")
-            if key in config and not (key == "cell" and "model" in config)
+            for key in (
+                "task",
+                "cell",
+                "model",
+                "initializer",
+                "clip",
+                "optimizer",
+                "schedule",
+                "average",
+            )
+            if config.get(key) and not (key == "cell" and "model" in config)
         },
     }
     module = model_module()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.export.export import CELLS, HERE, MODULES, READOUTS, layer_call
+from reports.export.training_loop import averaged, clipping, gradients, optimizer, scheduler
 from study.records import StudyError
 
 OURS = "study.initializers."
@@ -38,7 +39,9 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
             "dropout": float(config["dropout"]) if depth > 1 else 0.0,
         }
     )
-    lines = ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
+    schedule, average = scheduler(config), averaged(config, updates)
+    lines = ["import math", ""] if "math." in "".join(schedule) else []
+    lines += ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
     if cell in MODULES:
         text = (HERE / "model.py").read_text(encoding="utf-8")
         for name in ("StepByStep", MODULES[cell]):
@@ -63,13 +66,17 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         "",
         "",
         f"net = Net(){'.double()' if double else ''}",
-        f"optimizer = {_optimizer(config['optimizer'])}",
-        f"for update, (x, y) in zip(range({updates}), batches()):",
+        *optimizer(config["optimizer"]),
+        *schedule,
+        *average[:1],
+        "data = batches()",
+        f"for update in range({updates}):",
         "    optimizer.zero_grad()",
-        f"    loss = {_loss(facts, every)}",
-        "    loss.backward()",
-        *(f"    {line}" for line in _clip(config["clip"])),
+        *(f"    {line}" for line in gradients(_loss(facts, every), config.get("accumulate", 1))),
+        *(f"    {line}" for line in clipping(config["clip"])),
         "    optimizer.step()",
+        *(["    scheduler.step()"] if schedule else []),
+        *(f"    {line}" for line in average[1:]),
         'print(f"loss {loss.item():.3f} after {update + 1} updates")',
     ]
     return "\n".join(lines) + "\n"
@@ -182,33 +189,6 @@ def _recurrent(node: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     }
     if name not in known:
         raise StudyError(f"the initializer {node['_target_']} has no counterpart in torch.nn.init")
-    return known[name]
-
-
-def _optimizer(node: Mapping[str, Any]) -> str:
-    name = str(node["_target_"]).removeprefix("study.optimizers.")
-    arguments = {key: f"{key}={value}" for key, value in node.items() if key != "_target_"}
-    known = {"adam.Adam": "Adam", "sgd.SGD": "SGD", "rmsprop.RMSprop": "RMSprop"}
-    if name not in known:
-        raise StudyError(f"the optimizer {node['_target_']} is not torch.optim's")
-    if name == "adam.Adam":
-        arguments["beta1"] = f"betas=({node['beta1']}, {node['beta2']})"
-        arguments.pop("beta2")
-    return (
-        f"torch.optim.{known[name]}([weight for weight in net.parameters() if"
-        f" weight.requires_grad], {', '.join(arguments.values())})"
-    )
-
-
-def _clip(node: Mapping[str, Any]) -> list[str]:
-    name = str(node["_target_"]).removeprefix("study.clipping.")
-    known = {
-        "none.NoClip": [],
-        "norm.Norm": [f"nn.utils.clip_grad_norm_(net.parameters(), {node.get('threshold')})"],
-        "value.Value": [f"nn.utils.clip_grad_value_(net.parameters(), {node.get('threshold')})"],
-    }
-    if name not in known:
-        raise StudyError(f"the clip rule {node['_target_']} is not torch.nn.utils'")
     return known[name]
 
 

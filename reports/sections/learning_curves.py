@@ -51,6 +51,8 @@ class LearningCurves:
     def render(self, study: Study) -> Section:
         points = with_counted(study)
         history = study.table("history")
+        ends = history[history["lr"].notna()].groupby("id")["lr"].last()
+        points = points.assign(last_rate=points["id"].map(ends).astype(float))
         history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(
             study.grid[["id", "baseline_loss"]], on="id"
         )
@@ -127,6 +129,7 @@ class LearningCurves:
         key = study.panel_factors[0]
         parts: list[str] = []
         rows: Rows = []
+        scheduled = points["last_rate"].notna().any()
         for name in names:
             own = points[points[key] == name]
             solved = own["solved_at"].dropna()
@@ -143,6 +146,7 @@ class LearningCurves:
                     Cell(number(solved.median(), 0) if len(solved) else "–", None),
                     score_number(best.median()),
                     f"{score_number(best.min())} to {score_number(best.max())}",
+                    *([_rate(own["last_rate"])] if scheduled else []),
                 ]
             )
         columns = [
@@ -152,6 +156,7 @@ class LearningCurves:
             "at update, median",
             f"best validation {study.metric}, median",
             "range",
+            *(["learning rate at the end, median"] if scheduled else []),
         ]
         rule = f"the rule of {task}" if task else "the task's rule"
         return (
@@ -230,6 +235,11 @@ def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
         if known(solved) and known(baseline) and float(baseline) != perfect(facts)
         else None
     )
+
+
+def _rate(rates: pd.Series) -> str:
+    """The median learning rate; of points without a schedule there is none."""
+    return f"{rates.median():.2g}" if rates.notna().any() else "as set"
 
 
 def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:

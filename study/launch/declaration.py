@@ -30,13 +30,11 @@ def declaration(plan: Plan) -> dict[str, Any]:
     }
     checks = {point.config["stop"]["solved_checks"] for point in plan.points}
     fixed |= {"stop.solved_checks": checks.pop()} if len(checks) == 1 and None not in checks else {}
-    rates = [point.config["optimizer"].get("lr") for point in plan.points]
-    if (
-        "optimizer" not in varying
-        and rates[0] is not None
-        and all(rate == rates[0] for rate in rates)
-    ):
-        fixed["optimizer.lr"] = rates[0]
+    for key in ("lr", "name"):
+        values = [point.config["optimizer"].get(key) for point in plan.points]
+        same = all(value == values[0] for value in values)
+        if "optimizer" not in varying and values[0] is not None and same:
+            fixed[f"optimizer.{key}"] = values[0]
     for piece in ("encoder", "penalty", "schedule", "average"):
         nodes = [point.config.get(piece) for point in plan.points]
         if nodes[0] is not None and all(node == nodes[0] for node in nodes):
