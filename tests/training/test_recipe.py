@@ -231,3 +231,28 @@ def test_stored_weights_are_the_averaged_ones(undisturbed, members):
     validate(training, training.setup.updates)
     for name, value in training.model.named(training.best_params).items():
         np.testing.assert_array_equal(undisturbed.weights("first")[name], value[0].numpy())
+
+
+def test_a_module_of_ones_own_is_trained_by_the_same_recipe(tmp_path):
+    """Its statistics of batch norm go on from batch to batch, and are not averaged."""
+    network = {
+        "_target_": "tests.modules.architectures.Convolutional",
+        "inputs": "task.inputs", "hidden": 6, "outputs": "task.outputs",
+    }
+    own = {"model": network, "initializer": {"_target_": "study.initializers.own.Own"}}
+    recipe = {key: RECIPE[key] for key in ("optimizer", "schedule", "average", "accumulate")}
+    points = [point(seed, updates=8, **own, **recipe) for seed in range(3)]
+    training = prepare(points, "cpu")
+    for update in range(8):
+        step(training, update)
+    named = training.model.named(training.params)
+    averaged = training.model.named(training.scored)
+    assert (named["norm.num_batches_tracked"] == 16).all()
+    for name in training.model.kept:
+        assert torch.equal(named[name], averaged[name])
+    assert not torch.equal(named["conv.weight"], averaged["conv.weight"])
+    everyone = run(points, tmp_path / "everyone")
+    same_point(everyone, run(points[1:2], tmp_path / "alone"), "p1")
+    leave(points, tmp_path / "left", 5)
+    assert go_on(points, tmp_path / "left") == []
+    same_point(everyone, Store(tmp_path / "left"), "p2")
