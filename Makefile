@@ -50,7 +50,7 @@ plan: .venv/.ready ## what make sweep would run: points, groups, time; trains no
 # than cores, and two more for the slow tests, which often wait for processes of their own.
 CORES := $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 6 ? n : 6)))
 PYTEST_ALL = OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($(CORES) + $(1))) --dist loadfile --no-loadscope-reorder
-FAST := $(addprefix tests/, store config cells clipping encoders health initializers optimizers penalties readouts probes diagnostics numerics machine launch/test_progress.py search/test_space.py search/test_slots.py test_tiers.py test_screen.py)
+FAST := $(addprefix tests/, store config cells clipping encoders health initializers optimizers penalties schedules readouts probes diagnostics numerics machine launch/test_progress.py search/test_space.py search/test_slots.py test_tiers.py test_screen.py)
 
 test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
 	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(PYTEST)

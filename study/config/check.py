@@ -16,7 +16,7 @@ from study.config.check_module import check_module
 from study.config.compose import Combination
 from study.config.network import init_facts, member_bytes
 from study.config.schema import Health
-from study.config.setup import Setup, set_up
+from study.config.setup import Setup, average_of, set_up
 from study.config.tasks import is_stream
 from study.interfaces import (
     Block,
@@ -67,9 +67,7 @@ def check(config: Mapping[str, Any]) -> Setup:
         return setup
     for key in ("clip", "optimizer"):
         build(config[key], key)
-    if "schedule" in config:
-        check_schedule(config["schedule"], config["optimizer"], setup.updates)
-    _check_average(setup)
+    check_rates(config)
     if "model" in config:
         check_module(setup, setup.module)
         _check_drawn(setup)
@@ -247,8 +245,14 @@ def _check_follows(node: Mapping[str, Any]) -> None:
         )
 
 
-def _check_average(setup: Setup) -> None:
-    average, updates = setup.average, setup.updates
+RATES = ("updates", "optimizer", "schedule", "average")
+
+
+def check_rates(config: Mapping[str, Any]) -> None:
+    """Check that schedule and average fit the run, and that the optimizer follows the schedule."""
+    updates, average = config["updates"], average_of(config.get("average"))
+    if "schedule" in config:
+        check_schedule(config["schedule"], config["optimizer"], updates)
     if average is not None and float(in_updates(average.start, updates)) >= updates:
         raise StudyError(
             f"average: start must be before the last of {updates} updates, got {average.start}"
@@ -540,7 +544,8 @@ def check_all(combinations: Sequence[Combination], seen: set[str] | None = None)
     """Check each distinct piece and each distinct combination of pieces once.
 
     `seen` holds what earlier calls have checked. Clip rule and optimizer do not count as part of a
-    combination: they only see flat [M, P] tensors. With a schedule an optimizer does.
+    combination: they only see flat [M, P] tensors; nor do schedule and average, which only see
+    updates and the optimizer.
     """
     seen = set() if seen is None else seen
     for combination in combinations:
@@ -548,22 +553,19 @@ def check_all(combinations: Sequence[Combination], seen: set[str] | None = None)
         if not isinstance(seed, int) or seed < 0:
             raise StudyError(f"seed: must be a whole number of at least 0, got {seed!r}")
         config = combination.config
+        flat = dict.fromkeys(("clip", "optimizer", "schedule", "average"))
         network = json.dumps(
-            {
-                **config,
-                "clip": None,
-                "optimizer": config["optimizer"] if "schedule" in config else None,
-                "seed": 0,
-                "study": None,
-            },
-            sort_keys=True,
-            default=str,
+            {**config, **flat, "seed": 0, "study": None}, sort_keys=True, default=str
         )
+        rates = json.dumps([config.get(key) for key in RATES])
         try:
             check_pieces(config, seen)
             if network not in seen:
                 seen.add(network)
                 check(config)
+            elif rates not in seen:
+                check_rates(config)
+            seen.add(rates)
         except StudyError as error:
             where = ", ".join(
                 f"{key}={combination.labels[key]}"

@@ -419,7 +419,9 @@ def test_keys_that_came_later_leave_ids_as_they_were():
     later = {*Ucr.read_by, *Ucr.later}
     before = {key: value for key, value in config["task"].items() if key not in later}
     ids = [
-        identity({**config, "task": task}, read_by=Ucr.read_by, later=Ucr.later, **settings)
+        identity(
+            {**config, "task": task}, read_by=Ucr.read_by, later={"task": Ucr.later}, **settings
+        )
         for task in (config["task"], before)
     ]
     assert ids[0] == ids[1]

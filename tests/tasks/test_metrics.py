@@ -426,7 +426,8 @@ def test_errors_of_a_quantile_forecast_are_those_of_the_median(tmp_path):
 
 def test_ids_stay_where_nothing_is_asked_for_and_change_where_something_is():
     base = {"stop": {"solved_checks": None}, "cell": {}}
-    facts = {"data_hash": "0", "kernel": "fused", "device_type": "cpu", "later": Npz.later}
+    facts = {"data_hash": "0", "kernel": "fused", "device_type": "cpu"}
+    facts["later"] = {"task": Npz.later}
     before = {"_target_": "study.tasks.npz.Npz", "path": "x", "kind": "classification"}
 
     def id_of(**changes):

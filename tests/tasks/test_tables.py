@@ -973,5 +973,5 @@ def test_keys_that_came_later_leave_ids_as_they_were():
     assert set(settings) == {*old, *Csv.read_by, *Csv.later}
     base = {"stop": {"solved_checks": None}, "cell": {}}
     facts = {"data_hash": "0", "kernel": "fused", "device_type": "cpu", "read_by": Csv.read_by}
-    facts["later"] = Csv.later
+    facts["later"] = {"task": Csv.later}
     assert identity({**base, "task": old}, **facts) == identity({**base, "task": settings}, **facts)

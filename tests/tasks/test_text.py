@@ -14,6 +14,7 @@ import torch
 
 import study
 from study.battery.tasks import check_task
+from study.config.build import later_of
 from study.config.check import check
 from study.config.network import EVALUATION_CHUNK, evaluation_chunk, input_drive, member_bytes
 from study.config.setup import set_up
@@ -540,7 +541,9 @@ def test_the_study_of_the_default_text_is_what_it_was():
     assert SOLVED * min(task.guesses) == pytest.approx(3.2, abs=0.2)
     assert not (torch.cat([*task.coded.values()]) >= len(task.alphabet)).any()
     settings = {"data_hash": "0", "kernel": "reference", "device_type": "cpu"}  # of any Python
-    assert identity(plan.points[0].config, **settings) == "0f14bdd34451d863"
+    config = plan.points[0].config
+    later = {key: later_of(node) for key, node in config.items()}
+    assert identity(config, later=later, **settings) == "0f14bdd34451d863"
 
 
 # --- large alphabets ------------------------------------------------------------------------------

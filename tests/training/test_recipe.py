@@ -237,7 +237,9 @@ def test_a_module_of_ones_own_is_trained_by_the_same_recipe(tmp_path):
     """Its statistics of batch norm go on from batch to batch, and are not averaged."""
     network = {
         "_target_": "tests.modules.architectures.Convolutional",
-        "inputs": "task.inputs", "hidden": 6, "outputs": "task.outputs",
+        "inputs": "task.inputs",
+        "hidden": 6,
+        "outputs": "task.outputs",
     }
     own = {"model": network, "initializer": {"_target_": "study.initializers.own.Own"}}
     recipe = {key: RECIPE[key] for key in ("optimizer", "schedule", "average", "accumulate")}
