@@ -378,3 +378,27 @@ def test_a_share_of_networks_has_wilsons_interval():
     """Newcombe (1998): 81 of 263, 95 %: .2553 to .3662; 0 of 20: 0 to .1611."""
     assert share_words(81, 263) == "81 of 263 [26 %, 37 %]"
     assert share_words(0, 20) == "none of 20 [0 %, 16 %]"
+
+
+def test_learning_curves_show_the_last_rate_of_a_schedule(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is none, nothing is said of it."""
+
+    def columns() -> list[str]:
+        return list(figures(render("learning_curves", study))[0].table.columns)
+
+    column = "learning rate at the end, median"
+    assert column not in columns()
+    table = study.table
+
+    def scheduled(name: str) -> pd.DataFrame:
+        found = table(name)
+        return (
+            found.assign(lr=0.016 / found["update"].clip(lower=1)) if name == "history" else found
+        )
+
+    monkeypatch.setattr(study, "table", scheduled)
+    assert column in columns()
+    rows = figures(render("learning_curves", study))[0].table.rows
+    assert {row[-1] for row in rows} == {"0.0002"}  # after 80 updates
