@@ -43,9 +43,9 @@ class Torch(Optimizer):
 
     `settings`: torch's own arguments by their names, null for torch's default; their numbers and
     `lr` may differ inside a group. Only rules that treat every value by itself are right on flat
-    rows; others are refused. Equal to a loop in plain PyTorch to the last bit on the CPU.
-    Python calls torch once per member, so an update takes longer than that of `adam`, and on a GPU
-    it waits for the device.
+    rows; others are refused. Equals a loop in plain PyTorch, also with its schedulers: learning
+    rates stay in fp64. Each member is updated by calls of its own, so an update takes longer than
+    that of `adam` (conf/README.md), and on a GPU it waits for the device.
     """
 
     def __init__(
