@@ -107,6 +107,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the pages call mine and my_conf, with the files that they show in it."""
     folder = tmp_path_factory.mktemp("own")
     create("cell", "mine_cell", folder)
+    create("trainer", "my_loop", folder)
     for page in PAGES:
         for block in pages.blocks(page, "yaml"):
             if "_target_" in block:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from study.config.build import argument_hints, build, fits
+from study.config.compose import Combination, select
 from study.config.setup import Setup
-from study.interfaces import Cell
+from study.interfaces import Cell, EachMember
 
 # Root keys whose nodes are no pieces, or pieces of the user's own without declared types.
 NOT_TYPED = ("model", "trainer")
 NOTHING: dict[str, Any] = {"_target_": "nothing"}
+
+
+def canonical(combination: Combination) -> Combination:
+    """The combination with numbers by type, in its configuration and its labels."""
+    config = typed(combination.config)
+    labels = {
+        key: select(config, key) if isinstance(value, int) and "." in key else value
+        for key, value in combination.labels.items()
+    }
+    return Combination(config=config, labels=labels)
 
 
 def typed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,11 +39,27 @@ def _typed(node: Any, key: str) -> Any:
         return node
     hints = argument_hints(node) if isinstance(node.get("_target_"), str) else {}
     return {
-        name: float(value)
+        name: _floats(value)
+        if _is_each_member(hints.get(name))
+        else float(value)
         if isinstance(value, int) and not isinstance(value, bool) and _is_float(hints.get(name))
         else _typed(value, name)
         for name, value in node.items()
     }
+
+
+def _is_each_member(hint: Any) -> bool:
+    """Whether an argument is a mapping whose numbers are settings of members."""
+    return EachMember in get_args(hint)[1:]
+
+
+def _floats(node: Any) -> Any:
+    """Every whole number of a node as a float."""
+    if isinstance(node, Mapping):
+        return {key: _floats(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_floats(value) for value in node]
+    return float(node) if isinstance(node, int) and not isinstance(node, bool) else node
 
 
 def _is_float(hint: Any) -> bool:

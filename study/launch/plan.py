@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config.build import build, later_of
-from study.config.canonical import idle, typed, without_idle
+from study.config.canonical import canonical, idle, without_idle
 from study.config.check import check_all
 from study.config.compose import Combination, Sweep, check_named_levels, exclusion, select
 from study.config.labels import labelled
@@ -141,6 +141,9 @@ def make_plan(
     combinations: Sequence[Combination], sweep: Sweep | None, experiment: str | None
 ) -> Plan:
     """Check all combinations and compute their ids. Raises StudyError; writes nothing."""
+    as_typed = combinations
+    combinations = [canonical(combination) for combination in as_typed]
+    given = {id(now): then.config for now, then in zip(combinations, as_typed, strict=True)}
     left, excluded = _excluded(combinations, sweep)
     # One thread: several would compete with the processes that import modules for the workers.
     with fixed_numerics():
@@ -160,7 +163,12 @@ def make_plan(
         )
     store = Store(settings.folder)
     there = store.names()
-    points = _distinct([_point(combination, there) for combination in kept])
+    points = _distinct(
+        [
+            _point(combination, given[id(before)], there)
+            for combination, before in zip(kept, left, strict=True)
+        ]
+    )
     stored = _stored(store, {point.id for point in points})
     _check_same_units(points, stored)
     unprobed = _unprobed(points, stored)
@@ -374,9 +382,12 @@ def _missing_probes(point: Point, measured: Mapping[str, Any] | None) -> list[st
     )
 
 
-def _point(combination: Combination, there: Collection[str]) -> Point:
-    """The point of a combination; an id of earlier versions if that is stored."""
-    setup = set_up(typed(combination.config))
+def _point(combination: Combination, given: Mapping[str, Any], there: Collection[str]) -> Point:
+    """The point of a combination; an id of earlier versions if that is stored.
+
+    `given`: its configuration with numbers as they were typed.
+    """
+    setup = set_up(dict(combination.config))
     id_of = functools.partial(
         identity,
         data_hash=setup.task.data_hash(),
@@ -390,15 +401,11 @@ def _point(combination: Combination, there: Collection[str]) -> Point:
     id = id_of(own)
     if id not in there and there:
         # as earlier versions named it: by numbers as typed, idle settings, and where data lie
-        earlier = [combination.config, setup.nodes]
+        earlier = [given, setup.nodes]
         found = [id_of(config, located=where) for config in earlier for where in (False, True)]
         found.append(id_of(own, located=True))
         id = next((each for each in found if each in there), id)
-    labels = {
-        key: select(setup.nodes, key) if _is_number(value) and "." in key else value
-        for key, value in combination.labels.items()
-        if key != "seed"
-    }
+    labels = {key: value for key, value in combination.labels.items() if key != "seed"}
     return Point(id, setup.nodes, labels, setup.seed, setup.task.data_hash())
 
 
@@ -439,10 +446,6 @@ def _values(node: Any, path: str = "") -> dict[str, Any]:
     for key, value in node.items():
         found |= _values(value, f"{path}.{key}" if path else str(key))
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

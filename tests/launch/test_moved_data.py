@@ -85,6 +85,5 @@ def test_points_of_earlier_versions_keep_their_ids(
     """Their ids have the path in them."""
     with monkeypatch.context() as before:
         before.setattr(plan, "identity", functools.partial(plan.identity, located=True))
-        before.setattr(plan, "LOCATED", ())
         study(tmp_path, "first/mine.npz")
     assert "2 stored already, 0 to train" in study(tmp_path, "first/mine.npz", "plan=true")

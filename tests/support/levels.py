@@ -9,6 +9,8 @@ from pathlib import Path
 from study.config.paths import conf_folder
 
 FOLDERS = (
+    "model",
+    "trainer",
     "cell",
     "initializer",
     "clip",
