@@ -21,8 +21,8 @@ from study.interfaces import PARTS, Batch, Part, TaskFacts, require
 from study.machine.resources import memory
 from study.records import StudyError
 from study.tasks.shared.classes import ClassEachStep
+from study.tasks.shared.encodings import BYTE_ORDER_MARKS
 from study.tasks.shared.losses import cross_entropy
-from study.tasks.shared.table_files import BYTE_ORDER_MARKS
 
 COVERED = 0.999  # share of the training text whose characters have a symbol, if symbols is null
 SOLVED = 0.9  # of the bits of the best memoryless guess, if solved is null

@@ -25,7 +25,7 @@ import yaml
 
 from study.records import StudyError
 from study.tasks.csv import Csv
-from study.tasks.shared import table_files
+from study.tasks.shared import batches
 from tests import ROOT
 
 SETTINGS: dict[str, Any] = {
@@ -705,7 +705,7 @@ def outcome(path: Path, settings: dict[str, Any], block: int | None = None) -> O
     known = {key: value for key, value in declared.items() if key not in ("defaults", "_target_")}
     task = Csv(**{**known, **settings, "path": str(path)})
     try:
-        with mock.patch.object(table_files, "BLOCK", block or table_files.BLOCK):
+        with mock.patch.object(batches, "BLOCK", block or batches.BLOCK):
             task.load()
     except StudyError as error:
         return Outcome("refused", told=str(error))

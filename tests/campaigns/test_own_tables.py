@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow.compute as pc
 
-from study.tasks.shared import table
+from study.tasks.shared import number_columns
 from tests.campaigns.own_tables import WAYS, clean, judged, mangled
 
 
@@ -33,9 +33,9 @@ def test_other_values_are_found(tmp_path, monkeypatch):
 
     def careless(column, style):
         text = pc.replace_substring(column, ",", "")
-        plain = pc.match_substring_regex(text, table._PLAIN)
+        plain = pc.match_substring_regex(text, number_columns._PLAIN)
         return text, plain
 
-    monkeypatch.setattr(table, "_plain", careless)
+    monkeypatch.setattr(number_columns, "_plain", careless)
     found = [judged(number, tmp_path)[1] for number in range(300)]
     assert any("decimal_comma" in wrong and "other" in wrong for wrong in found)

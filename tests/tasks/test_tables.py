@@ -20,7 +20,9 @@ from study.battery.tasks import check_task
 from study.records import StudyError, identity
 from study.tasks.csv import Csv
 from study.tasks.npz import Npz
-from study.tasks.shared.table import Style, hint, numbers, read_cell, times
+from study.tasks.shared.cells import Style, hint, read_cell
+from study.tasks.shared.number_columns import numbers
+from study.tasks.shared.times import times
 from tests.support.commands import call
 from tests.tasks.test_own_data import SPLIT, TABLE
 

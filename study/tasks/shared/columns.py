@@ -12,19 +12,11 @@ import pyarrow as pa
 
 from study.records import StudyError
 from study.tasks.shared import suspects
-from study.tasks.shared.table import (
-    Numbers,
-    Style,
-    coded,
-    hint,
-    looks_like_dates,
-    names_of,
-    numbers,
-    read_cell,
-    times,
-    two_names,
-)
-from study.tasks.shared.table_files import Table
+from study.tasks.shared.cells import Style, hint, read_cell
+from study.tasks.shared.names import coded, names_of, two_names
+from study.tasks.shared.number_columns import Numbers, numbers
+from study.tasks.shared.table import Table
+from study.tasks.shared.times import looks_like_dates, times
 
 MAX_LEVELS = 50  # of a text column that is read by categories
 EXACT = 2**53  # whole numbers up to here are exact
@@ -82,7 +74,7 @@ def features(
         if named is not None and read.empty:
             raise StudyError(f"task.features: column {name} of {table.path} holds no value")
         if named is None:
-            why = _why_left_out(column, read, categories, steps, name in index)
+            why = _why_left_out(column, table.sample(name), read, categories, steps, name in index)
             if why:
                 left_out[name] = why
                 if name in index and (read.values % 1 > 0).any():
@@ -105,10 +97,10 @@ def features(
         found[name] = read.values
         if read.unit:
             units.setdefault(read.unit, []).append(name)
-        written += suspects.written(name, column, style, semicolons=semicolons)
+        written += suspects.written(name, table.sample(name), style, semicolons=semicolons)
         if named is None:
-            warnings += _too_large(name, column, read)
-            numbering += _dates_in_figures(name, column) or suspects.numbering(
+            warnings += _too_large(table, name, read)
+            numbering += _dates_in_figures(table, name) or suspects.numbering(
                 name, read.values, rising=not steps
             )
         table.keep(name, read.values)
@@ -146,7 +138,12 @@ def _check_named(table: Table, roles: Mapping[str, str], named: Sequence[str]) -
 
 
 def _why_left_out(
-    column: pa.ChunkedArray, read: Numbers, categories: bool, steps: bool, is_index: bool
+    column: pa.ChunkedArray,
+    sample: pa.ChunkedArray,
+    read: Numbers,
+    categories: bool,
+    steps: bool,
+    is_index: bool,
 ) -> str:
     """Why a column that nobody named is no feature; "" if it is one."""
     if is_index:
@@ -154,7 +151,7 @@ def _why_left_out(
     if read.empty:
         return "it holds no value"
     if read.meant:
-        return "it counts the rows" if _counts_rows(column, read) else ""
+        return "it counts the rows" if _counts_rows(sample, read) else ""
     if looks_like_dates(column):
         return f"it holds dates{'; task.time orders the rows by it' if steps else ''}"
     if not pa.types.is_string(column.type):
@@ -169,33 +166,34 @@ def _why_left_out(
     return ""
 
 
-def _counts_rows(column: pa.ChunkedArray, read: Numbers) -> bool:
+def _counts_rows(sample: pa.ChunkedArray, read: Numbers) -> bool:
     """Whether a column is a plain running index: whole numbers, each one more than the last."""
     values = read.values
     if len(values) < 3 or len(read.wrong) or not bool((np.diff(values) == 1).all()):
         return False
-    return float(values[0]).is_integer() and "." not in str(column[0].as_py())
+    return float(values[0]).is_integer() and "." not in str(sample[0].as_py())
 
 
-def _dates_in_figures(name: str, column: pa.ChunkedArray) -> list[str]:
+def _dates_in_figures(table: Table, name: str) -> list[str]:
     """A warning on dates such as 20240131, whose numbers leap from month to month."""
-    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+    sample = table.sample(name)
+    if not (pa.types.is_string(sample.type) or pa.types.is_integer(sample.type)):
         return []
-    first = str(column[0].as_py()).strip()
+    first = str(sample[0].as_py()).strip()
     if not re.fullmatch(r"(1[89]|2[01])\d{2}(0[1-9]|1[0-2])(\d{2}){1,4}", first):
         return []
-    found = times(column)
+    found = times(table.written(name))
     if not found.dates or len(found.wrong):
         return []
     return [f"column {name} holds dates such as {first}, which are read as numbers"]
 
 
-def _too_large(name: str, column: pa.ChunkedArray, read: Numbers) -> list[str]:
+def _too_large(table: Table, name: str, read: Numbers) -> list[str]:
     """A warning on whole numbers so large that neighbours become the same number."""
     largest = np.nanmax(np.abs(np.where(np.isinf(read.values), 0, read.values)), initial=0)
-    if largest < EXACT or pa.types.is_floating(column.type):
+    if largest < EXACT or pa.types.is_floating(table.sample(name).type):
         return []
-    text = str(column[int(np.nanargmax(np.abs(read.values)))].as_py())
+    text = str(table.written(name)[int(np.nanargmax(np.abs(read.values)))].as_py())
     if not text.lstrip("+-").isdigit():
         return []
     return [f"column {name} holds numbers such as {text}, which are rounded; is it a name?"]

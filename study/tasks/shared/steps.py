@@ -10,8 +10,9 @@ import numpy as np
 
 from study.records import StudyError
 from study.tasks.shared import timing
-from study.tasks.shared.table import Times, coded, names_of
-from study.tasks.shared.table_files import Table
+from study.tasks.shared.names import coded, names_of
+from study.tasks.shared.table import Table
+from study.tasks.shared.times import Times
 
 
 @dataclass
@@ -212,10 +213,10 @@ class Timed:
         found = []
         assert steps.stamps is not None
         stamps = np.unique(steps.stamps, return_inverse=True)[1]
-        for name, column in self.reading.table.columns.items():
+        for name in self.reading.table.columns:
             if name in (self.column, self.series):
                 continue
-            codes, texts = coded(names_of(column))
+            codes, texts = coded(names_of(self.reading.table.written(name)))
             if 1 < len(texts) <= len(codes) / 4:
                 key = (steps.codes * len(texts) + codes[steps.origin]) * (stamps.max() + 1) + stamps
                 if len(np.unique(key)) == len(key):

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.tasks.shared.table import Style
-from study.tasks.shared.table_files import Table
+from study.tasks.shared.cells import Style
+from study.tasks.shared.table import Table
 
 ENOUGH = 10  # different values that make a range
 MARKS = 3  # different values at one end that may be marks of missing values
