@@ -14,7 +14,7 @@ import pyarrow.csv
 from study.tasks.shared.cells import Style
 from study.tasks.shared.number_columns import SAMPLE, plain_numbers
 
-BLOCK = 1 << 22  # bytes of a batch; longer rows are read one by one
+BLOCK = 1 << 20  # bytes of a batch, more where a row needs it
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ def _read(
                         values[place], samples[place] = np.empty(rows), []
                     values[place][first:row] = read
                     samples[place].append(column.take(here))
+    pa.default_memory_pool().release_unused()
     columns = {place: pa.chunked_array(chunks, pa.string()) for place, chunks in kept.items()}
     columns |= {place: pa.chunked_array([pa.array(found)]) for place, found in values.items()}
     return Columns(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.tasks.shared.cells import CURRENCY, TRUTH, Cell, Style, read_cell, usual
+from study.tasks.shared.cells import CURRENCY, MISSING, TRUTH, Cell, Style, read_cell, usual
 from study.tasks.shared.names import coded
 
 _PLAIN = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -84,7 +84,7 @@ def plain_numbers(column: pa.ChunkedArray, style: Style) -> np.ndarray | None:
         fast = _cast(column)
         if fast is None:
             fast = _cast(pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column))
-        if fast is not None:
+        if fast is not None and _missing_where_nan(column, fast):
             return fast
     plain_text, plain = _plain(column, style)
     others = pc.invert(plain)
@@ -99,6 +99,15 @@ def plain_numbers(column: pa.ChunkedArray, style: Style) -> np.ndarray | None:
     values = np.array(pc.cast(found, pa.float64()).to_numpy())
     values[others.to_numpy()] = np.array(read)[codes]
     return values
+
+
+def _missing_where_nan(column: pa.ChunkedArray, values: np.ndarray) -> bool:
+    """Whether cells that Arrow reads as NaN are missing values, which nan(1) is not."""
+    none = np.isnan(values)
+    if not none.any():
+        return True
+    texts = pc.unique(column.filter(pa.array(none))).to_pylist()
+    return all(text.casefold() in MISSING for text in texts)
 
 
 def _cast(column: pa.ChunkedArray) -> np.ndarray | None:

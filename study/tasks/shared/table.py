@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+LARGE = 1 << 24  # bytes of text whose memory is given back at once
+
 
 @dataclass(frozen=True)
 class Table:
@@ -30,7 +32,12 @@ class Table:
     def keep(self, name: str, values: np.ndarray) -> None:
         """Hold numbers [N] instead of their text, which is longer."""
         if values.flags.c_contiguous:
+            large = self.columns[name].nbytes > LARGE and pa.types.is_string(
+                self.columns[name].type
+            )
             self.columns[name] = pa.chunked_array([pa.array(values)])
+            if large:
+                pa.default_memory_pool().release_unused()
 
     def cell(self, name: str, row: int) -> object:
         return self.columns[name][row].as_py()

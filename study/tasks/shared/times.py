@@ -21,6 +21,8 @@ _DATE = (  # and with names of months
     r"|(?=.*\d)[^a-z]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[^a-z]*)$"
 )
 ZONE = re.compile(r"[T ]\d{1,2}[\d:.,]*\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
+PIECE = 1 << 16  # dates that are parsed at once
+YEARS = (1800, 2200)
 # 202401, 20240131, and with hours, minutes, seconds
 DATE_FIGURES = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
@@ -51,25 +53,24 @@ def times(column: pa.ChunkedArray) -> Times:
             wrong = np.flatnonzero(pc.is_null(column).to_numpy())
             return Times(pc.cast(stamps, pa.int64()).fill_null(0).to_numpy(), True, wrong)
         return Times(np.zeros(len(column)), False, np.arange(len(column)))
-    text = names_of(column)
     for kind in (pa.int64(), pa.float64()):
-        try:
-            found = np.array(pc.cast(text, kind).to_numpy())
-        except pa.ArrowInvalid:
+        cast = _cast(column, kind)
+        if cast is None:
             continue
+        found = np.require(cast.to_numpy(), requirements="W")
         dates = _figures(found) if found.dtype == np.int64 else None
         if dates is not None:
             return Times(dates[0], True, dates[1])
         return Times(found, False, np.flatnonzero(~np.isfinite(found)))
+    stamps = _cast(column, pa.timestamp("us"))
+    if stamps is not None:
+        return Times(np.array(pc.cast(stamps, pa.int64()).to_numpy()), True, none)
+    # numbers with gaps, or dates with time zones, blank or wrong cells
+    text = names_of(column)
     read = numbers(text, Style())
     bad = np.isnan(read.values)
     if not bad.all():  # mostly numbers: a date among them is a mistake
         return Times(np.nan_to_num(read.values), False, np.flatnonzero(bad))
-    try:
-        stamps = pc.cast(text, pa.timestamp("us"))
-        return Times(np.array(pc.cast(stamps, pa.int64()).to_numpy()), True, none)
-    except pa.ArrowInvalid:
-        pass  # with time zones, blank or wrong cells
     codes, texts = coded(text)
     zoned = np.array([ZONE.search(each) is not None for each in texts])
     parsed = pd.Series(
@@ -84,6 +85,15 @@ def times(column: pa.ChunkedArray) -> Times:
     return Times(stamps[codes], True, wrong)
 
 
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    """Text as another type, chunk by chunk, since all of it once more would be large."""
+    try:
+        chunks = [pc.cast(names_of(pa.chunked_array([each])), kind) for each in column.chunks]
+    except pa.ArrowInvalid:
+        return None
+    return pa.chunked_array([part for chunk in chunks for part in chunk.chunks], kind)
+
+
 def _figures(found: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """(stamps, wrong positions) of whole numbers that are dates, see DATE_FIGURES; None if many
     are something else."""
@@ -92,21 +102,37 @@ def _figures(found: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     size = len(str(int(found[0])))
     if size not in DATE_FIGURES or found.min() < 10 ** (size - 1) or found.max() >= 10**size:
         return None
-    distinct, codes = np.unique(found, return_inverse=True)
+    rising = bool((found[1:] > found[:-1]).all())
+    distinct, codes = (found, None) if rising else np.unique(found, return_inverse=True)
     if len(distinct) < 2:
         return None
-    years, months = distinct // 10 ** (size - 4), distinct // 10 ** (size - 6) % 100
-    likely = (years >= 1800) & (years <= 2200) & (months >= 1) & (months <= 12)
+    pieces = np.array_split(distinct, len(distinct) // PIECE + 1)
+    likely = np.concatenate([_likely(piece, size) for piece in pieces])
     if likely.mean() < LIKELY:
         return None
-    parsed = pd.to_datetime(
-        pd.Series(distinct.astype(str)), format=DATE_FIGURES[size], errors="coerce"
-    )
-    wrong = np.array(parsed.isna()) | ~likely
+    parsed = np.concatenate([_parsed(piece, DATE_FIGURES[size]) for piece in pieces])
+    wrong = np.isnat(parsed) | ~likely
     if 1 - wrong.mean() < LIKELY:
         return None
-    stamps = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
-    return stamps[codes], np.flatnonzero(wrong[codes])
+    stamps = parsed.astype(np.int64)
+    return (
+        (stamps, np.flatnonzero(wrong))
+        if codes is None
+        else (stamps[codes], np.flatnonzero(wrong[codes]))
+    )
+
+
+def _likely(figures: np.ndarray, size: int) -> np.ndarray:
+    """Whether numbers of `size` figures begin with a year and a month."""
+    years, months = figures // 10 ** (size - 4), figures // 10 ** (size - 6) % 100
+    found: np.ndarray = (years >= YEARS[0]) & (years <= YEARS[1]) & (months >= 1) & (months <= 12)
+    return found
+
+
+def _parsed(figures: np.ndarray, form: str) -> np.ndarray:
+    """Dates in microseconds, NaT where figures are none."""
+    found = pd.to_datetime(pd.Series(figures.astype(str)), format=form, errors="coerce")
+    return found.to_numpy().astype("datetime64[us]")
 
 
 def looks_like_dates(column: pa.ChunkedArray) -> bool:

@@ -9,6 +9,7 @@ import pandas as pd
 
 DAY = 86_400_000_000  # microseconds
 REGULAR = 0.9  # share of equal steps from which a series with odd steps counts as regular
+SAMPLE = 10_000  # rows looked at first
 JITTER = 0.1  # of a step; so far apart are steps that count as equal
 
 
@@ -44,21 +45,28 @@ def steps_between(stamps: np.ndarray, begins: np.ndarray, *, dates: bool) -> Bet
     rows = np.flatnonzero(inside & (apart > 0))
     if len(rows) < 3:
         return Between(clock, None, none, none, unit)
+    moved = apart[rows]
+    if moved.min() == moved.max():
+        return Between(clock, np.broadcast_to(float(moved[0]), len(apart)), none, none, unit)
     step = _usual(apart, rows, begins)
-    relative = apart[rows] / step[rows]
-    near = np.abs(relative - 1) <= JITTER
-    whole = np.abs(relative - np.round(relative)) <= JITTER
-    if near.mean() < REGULAR and not (near.mean() > 0.5 and whole.all()):
+    relative = moved / step[rows]
+    near = float((np.abs(relative - 1) <= JITTER).mean())
+    if near < REGULAR and not (near > 0.5 and _is_whole(relative)):
         return Between(clock, None, none, none, unit)
     return Between(clock, step, rows[relative > 1.5], rows[relative < 0.5], unit)
+
+
+def _is_whole(relative: np.ndarray) -> bool:
+    return bool((np.abs(relative - np.round(relative)) <= JITTER).all())
 
 
 def _usual(apart: np.ndarray, rows: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """The median distance [N] of each row's series, or of all where a series has few."""
     moved = apart[rows]
-    median = float(np.sort(moved)[(len(moved) - 1) // 2])
-    if len(begins) == 1 or moved.min() == moved.max():
-        return np.full(len(apart), median)
+    half = (len(moved) - 1) // 2
+    median = float(np.partition(moved, half)[half])
+    if len(begins) == 1:
+        return np.broadcast_to(median, len(apart))
     series = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(apart)))
     moved = moved[np.lexsort((moved, series[rows]))]
     counts = np.bincount(series[rows], minlength=len(begins))
@@ -69,6 +77,13 @@ def _usual(apart: np.ndarray, rows: np.ndarray, begins: np.ndarray) -> np.ndarra
 
 def _clock(stamps: np.ndarray) -> tuple[str, np.ndarray]:
     """Dates on the clock on which they may be regular: months and weekends are no gaps."""
+    some = stamps[:: max(len(stamps) // SAMPLE, 1)]
+    if len(some) == len(stamps) or _calendar(some)[0]:
+        return _calendar(stamps)
+    return "", stamps  # what does not hold for some does not hold for all
+
+
+def _calendar(stamps: np.ndarray) -> tuple[str, np.ndarray]:
     days = (stamps // DAY).astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     first = days - months.astype("datetime64[D]")
