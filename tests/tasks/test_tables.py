@@ -170,7 +170,7 @@ def test_the_plan_says_what_is_read_and_left_out(tmp_path):
     task = loaded(tmp_path, data)
     assert task.data.columns == ["f", "g"]
     assert dict(task.data.left_out) == {
-        "Unnamed: 0": "the index that pandas stores",
+        "Unnamed: 0": "the index that pandas or R stores",
         "row": "it counts the rows",
         "colour": "it holds text, such as 'red'",
         "day": "it holds dates",

@@ -147,7 +147,7 @@ def _why_left_out(
 ) -> str:
     """Why a column that nobody named is no feature; "" if it is one."""
     if is_index:
-        return "the index that pandas stores"
+        return "the index that pandas or R stores"
     if read.empty:
         return "it holds no value"
     if read.meant:

@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import re
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from study.records import StudyError
 from study.tasks.shared.batches import Body, body_of, in_batches
 from study.tasks.shared.cells import Style
 from study.tasks.shared.encodings import opened, utf8, utf8_file
 from study.tasks.shared.headers import checked_header
+from study.tasks.shared.rows import Record, check_quotes, ragged, records
 from study.tasks.shared.table import Table
 
 UNSEEN = "\ufeff\u200b\u200e\u2060"  # characters that nobody sees around a name
 UTF8 = (None, "utf-8", "utf8", "utf-8-sig")
+ROW_NAMES = "Unnamed: 0"  # as pandas names a first column without a name
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text file: its header, what is below it, and the names of its columns.
+
+    first: its first row. row_names: whether that begins with a name for which the header has none.
+    """
+
+    path: str
+    separator: str
+    header: Record
+    body: Body
+    names: list[str]
+    first: Record
+    row_names: bool = False
+
+    def rows(self) -> Iterator[Record]:
+        return _below(self.path, self.body, self.header, self.separator)
+
+    def refuse(self, record: Record) -> None:
+        """Refuse a row that has not the fields of the header."""
+        if self.row_names and len(record.fields) < len(self.names):
+            raise StudyError(
+                f"task.path: {self.path} cannot be read as CSV: line {record.line} has"
+                f" {len(record.fields)} fields, the rows above it {len(self.names)}, the first of"
+                " them the name of the row, as R writes it"
+            )
+        first = record.line == self.first.line
+        raise StudyError(ragged(self.path, record, self.header.fields, self.separator, first=first))
 
 
 def delimited(
@@ -35,26 +65,39 @@ def delimited(
         path, [name.strip().strip(UNSEEN).strip() for name in header.fields], separator
     )
     warnings += told
-    first = header.last + 1
-    columns: Sequence[pa.ChunkedArray]
-    lines: np.ndarray | None
-    if len(names) == 1:
-        columns, lines = _one_column(path, body, names, separator, first)
-        return _table(path, names, columns, first, lines, warnings)
-    places = [place for place, name in enumerate(names) if name in text]
-    read = partial(in_batches, body, len(names), separator, style)
-    found, lines = (None if body.spaced else read(places, body.lines)), None
+    first = next(_below(path, body, header, separator), None)
+    if first is None:
+        raise StudyError(f"task.path: {path} has a header and no rows")
+    file = _Text(path, separator, header, body, names, first)
+    if _has_row_names(file):
+        file = replace(file, names=[ROW_NAMES, *names], row_names=True)
+        warnings.append(
+            f"the rows of {Path(path).name} have one field more than its header: the first one is"
+            f" read as the name of the row, as R writes it, in column {ROW_NAMES}"
+        )
+    table = _one_column(file) if len(file.names) == 1 else _columns(file, style, text, warnings)
+    if file.row_names:
+        _check_row_names(file, table)
+    return replace(table, warnings=tuple(warnings))
+
+
+def _columns(file: _Text, style: Style, text: Collection[str], warnings: list[str]) -> Table:
+    """The table in batches, or where its rows are not its lines, row by row."""
+    body, names = file.body, file.names
+    places = [n for n, name in enumerate(names) if name in text or (file.row_names and not n)]
+    read = partial(in_batches, body, len(names), file.separator, style)
+    found = None if body.spaced else read(places, body.lines)
+    lines = None
     if found is None or found.rows != body.lines or body.returns:
-        lines, blank = _lines(path, body, header, len(names), separator)
+        lines, blank = _lines(file)
         if blank:
             warnings.append(
-                f"line {blank[0]} of {Path(path).name} is blank"
+                f"line {blank[0]} of {Path(file.path).name} is blank"
                 f"{f', and {len(blank) - 1} others' if len(blank) > 1 else ''}; the rows before and"
                 " after it are read as one table"
             )
         if found is None or found.rows != len(lines):
-            columns = _texts(path, body, header, len(names), separator)
-            return _table(path, names, columns, first, lines, warnings)
+            return _table(file, _texts(file), lines)
         if found.rows != body.lines:
             found = read(places, found.rows)
     assert found is not None
@@ -66,43 +109,62 @@ def delimited(
         assert again is not None
         return again.columns[place]
 
-    columns = [found.columns[place] for place in range(len(names))]
+    table = _table(file, [found.columns[place] for place in range(len(names))], lines)
     samples = {names[place]: sample for place, sample in found.samples.items()}
-    table = _table(path, names, columns, first, lines, warnings)
     return replace(table, samples=samples, reread=reread)
 
 
-def _table(
-    path: str,
-    names: Sequence[str],
-    columns: Sequence[pa.ChunkedArray],
-    first: int,
-    lines: np.ndarray | None,
-    warnings: Sequence[str],
-) -> Table:
-    """first: the line of the first row; lines: of each row, None if one follows another."""
-    rows = len(columns[0])
-    if not rows:
-        raise StudyError(f"task.path: {path} has a header and no rows")
+def _table(file: _Text, columns: Sequence[pa.ChunkedArray], lines: np.ndarray | None) -> Table:
+    """lines: of each row, None if they follow one another."""
+    below = file.header.last + 1
     return Table(
-        path,
-        dict(zip(names, columns, strict=True)),
-        rows,
-        (lambda row: first + row) if lines is None else (lambda row: int(lines[row])),
-        warnings=tuple(warnings),
+        file.path,
+        dict(zip(file.names, columns, strict=True)),
+        len(columns[0]),
+        (lambda row: below + row) if lines is None else (lambda row: int(lines[row])),
     )
 
 
-def _parted(path: str, separator: str, encoding: str | None) -> tuple[_Record, Body, list[str]]:
+def _has_row_names(file: _Text) -> bool:
+    """Whether the first row has one field more than the header, and that is surely its name: R
+    writes it in quotes as it does the header, or else as a number that counts. Between commas such
+    a number may be the half of one, as in 1,5."""
+    fields = file.first.fields
+    if len(fields) != len(file.header.fields) + 1 or not fields[-1].strip():
+        return False
+    if ROW_NAMES in file.names:
+        return False
+    with file.body.open() as text:
+        head = text.read(file.header.end)
+        row = next((line for line in text if line.strip()), b"")
+    if row.lstrip().startswith(b'"'):
+        return head.lstrip().startswith(b'"')
+    return file.separator != "," and fields[0].strip() == "1"
+
+
+def _check_row_names(file: _Text, table: Table) -> None:
+    """Refuse a first field that repeats, or does not count: it names no row."""
+    column = pc.utf8_trim_whitespace(table.columns[ROW_NAMES])
+    with file.body.rows() as text:
+        quoted = next((line for line in text if line.strip()), b"").lstrip().startswith(b'"')
+    names = pc.count_distinct(column).as_py() == table.rows
+    if not quoted:
+        numbers = pa.chunked_array([np.arange(1, table.rows + 1)])
+        names = column.equals(pa.chunked_array(pc.cast(numbers, pa.string()).chunks))
+    if not names:
+        file.refuse(file.first)
+
+
+def _parted(path: str, separator: str, encoding: str | None) -> tuple[Record, Body, list[str]]:
     """(header, body, warnings), of a file that is opened again and again if it is UTF-8; what is
     not is read into memory."""
-    header: _Record | None
+    header: Record | None
     body: Body | None
     header = body = None
     if encoding in UTF8:
         open_file = partial(utf8_file, path)
         try:
-            header = next(_records(path, open_file, separator), None)
+            header = next(records(path, open_file, separator), None)
             body = None if header is None else body_of(open_file, header.end, separator)
         except (StudyError, UnicodeDecodeError):
             pass  # refused below, where there are better reasons
@@ -111,7 +173,7 @@ def _parted(path: str, separator: str, encoding: str | None) -> tuple[_Record, B
     with opened(path) as file:
         data, warnings = utf8(path, file.read(), encoding)
     in_memory = partial(io.BytesIO, data)
-    header = next(_records(path, in_memory, separator), None)
+    header = next(records(path, in_memory, separator), None)
     if header is None:
         raise StudyError(f"task.path: {path} cannot be read as CSV (it is empty)")
     body = body_of(in_memory, header.end, separator)
@@ -119,124 +181,47 @@ def _parted(path: str, separator: str, encoding: str | None) -> tuple[_Record, B
     return header, body, warnings
 
 
-def _lines(
-    path: str, body: Body, header: _Record, fields: int, separator: str
-) -> tuple[np.ndarray, list[int]]:
+def _below(path: str, body: Body, header: Record, separator: str) -> Iterator[Record]:
+    """The records below the header."""
+    found = records(path, body.open, separator)
+    return (record for record in found if record.line > header.line)
+
+
+def _lines(file: _Text) -> tuple[np.ndarray, list[int]]:
     """(each row's line, blank lines); StudyError if a row has more or fewer fields."""
-    lines, blank, last = array("q"), list[int](), header.last
-    for record in _rows(path, body, header, separator):
-        if len(record.fields) != fields:
-            raise StudyError(_ragged(path, record, header.fields, separator))
+    lines, blank, last = array("q"), list[int](), file.header.last
+    for record in file.rows():
+        if len(record.fields) != len(file.names):
+            file.refuse(record)
         if record.last > record.line:
-            _check_quotes(path, record, fields, separator)
+            check_quotes(file.path, record, len(file.names), file.separator)
         blank += range(last + 1, record.line)
         last = record.last
         lines.append(record.line)
     return np.array(lines, dtype=np.int64), blank
 
 
-def _texts(
-    path: str, body: Body, header: _Record, fields: int, separator: str
-) -> list[pa.ChunkedArray]:
+def _texts(file: _Text) -> list[pa.ChunkedArray]:
     """The columns, read row by row."""
-    rows = [record.fields for record in _rows(path, body, header, separator)]
+    rows = [record.fields for record in file.rows()]
     return [
         pa.chunked_array([pa.array([row[place] for row in rows], pa.string())])
-        for place in range(fields)
+        for place in range(len(file.names))
     ]
 
 
-@dataclass(frozen=True)
-class _Record:
-    line: int  # its first one, from 1
-    last: int
-    fields: list[str]
-    end: int  # bytes up to here are read
-
-
-def _rows(path: str, body: Body, header: _Record, separator: str) -> Iterator[_Record]:
-    """The records below the header."""
-    records = _records(path, body.open, separator)
-    return (record for record in records if record.line > header.line)
-
-
-def _records(path: str, open_file: Callable[[], BinaryIO], separator: str) -> Iterator[_Record]:
-    """The records of the text one by one; blank lines are skipped."""
-    line, end = 0, 0
-
-    def lines() -> Iterator[str]:
-        nonlocal line, end
-        with open_file() as file:
-            for each in file:
-                line, end = line + 1, end + len(each)
-                yield each.decode()
-
-    reader = csv.reader(lines(), delimiter=separator, skipinitialspace=True, strict=True)
-    begin = 1
-    try:
-        for fields in reader:
-            if len(fields) > 1 or (fields and (fields[0].strip())):
-                yield _Record(begin, line, fields, end)
-            begin = line + 1
-    except csv.Error as error:
-        raise StudyError(
-            f"task.path: {path} cannot be read as CSV (line {begin}: {error}); a quote that opens a"
-            " field must close it"
-        ) from error
-
-
-def _one_column(
-    path: str, body: Body, names: list[str], separator: str, first: int
-) -> tuple[list[pa.ChunkedArray], np.ndarray]:
+def _one_column(file: _Text) -> Table:
     """A table of one column, where a blank line is a missing value."""
-    with body.rows() as file:
-        lines = file.read().decode().split("\n")
+    with file.body.rows() as text:
+        lines = text.read().decode().split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     values = [line.strip() for line in lines]
-    for number, line in enumerate(values, start=first):
-        if separator in line and line[0] != '"':
-            raise StudyError(
-                _ragged(path, _Record(number, number, line.split(separator), 0), names, separator)
-            )
+    for number, line in enumerate(values, start=file.header.last + 1):
+        if file.separator in line and line[0] != '"':
+            file.refuse(Record(number, number, line.split(file.separator), 0))
     values = [
         line[1:-1].replace('""', '"') if len(line) > 1 and line[0] == line[-1] == '"' else line
         for line in values
     ]
-    column = pa.chunked_array([pa.array(values, pa.string())])
-    return [column], np.arange(first, first + len(values))
-
-
-def _ragged(path: str, record: _Record, names: list[str], separator: str) -> str:
-    """The sentence on a row with more or fewer fields than the header."""
-    fields, count = record.fields, len(names)
-    shown = separator.join(fields)
-    what = (
-        f"task.path: {path} cannot be read as CSV: line {record.line} has {len(fields)}"
-        f" field{'s' if len(fields) != 1 else ''}, the header has {count}"
-        f" ({shown[:60]!r}{'…' if len(shown) > 60 else ''})"
-    )
-    if count == 1 and re.fullmatch(r"-?\d+,\d+", shown):
-        return f"{what}; for decimal commas set task.separator=semicolon task.decimal=comma"
-    if count == 1 or names[0].lower().startswith("sep="):
-        return f"{what}; the first line must be the header, with the columns' names"
-    if len(fields) > count and not fields[-1].strip():
-        return f"{what}; it ends with a separator"
-    if len(fields) > count and separator == "," and re.search(r"\d,\d", shown):
-        return (
-            f"{what}; a decimal comma needs quotes around the number, or another separator, and"
-            " task.decimal=comma"
-        )
-    if len(fields) < count:
-        return f"{what}; a field without a value must be written as an empty one"
-    return what
-
-
-def _check_quotes(path: str, record: _Record, count: int, separator: str) -> None:
-    """Refuse a field that has swallowed whole rows, since its quote was never closed."""
-    for value in record.fields:
-        if any(line.count(separator) >= count - 1 for line in value.split("\n")[1:]):
-            raise StudyError(
-                f"task.path: {path} cannot be read as CSV: a field of line {record.line} holds"
-                " whole rows; a quote is opened there and not closed"
-            )
+    return _table(file, [pa.chunked_array([pa.array(values, pa.string())])], None)
