@@ -42,7 +42,8 @@ class Csv(Series):
     `time` must not repeat within a series. `gaps` in a regular one: refuse | split (no sequence or
     window crosses a gap) | fill (with rows of missing values) | allow (as if there were none, and
     repeated times). `resample`: means over such spans, as pandas writes them ("1h"). `elapsed`: the
-    time since the last row (dates: in seconds) is a feature too.
+    time since the last row (dates: in seconds) is a feature too. `date_format`: how dates of `time`
+    are written, such as %d/%m/%Y; null: ISO 8601, or the only such form that fits all of them.
 
     forecast: predicts the target `horizon` rows ahead from the last `window` rows of the features
     and the target; the last shares of the rows are validation and test, and no window crosses from
@@ -58,7 +59,7 @@ class Csv(Series):
     # all that came after ids were first stored
     read_by = (
         *("group", "categories", "separator", "decimal", "thousands", "encoding"),
-        *("gaps", "resample", "elapsed", "part", "stride", "known"),
+        *("gaps", "resample", "elapsed", "part", "stride", "known", "date_format"),
     )
 
     def __init__(
@@ -69,6 +70,7 @@ class Csv(Series):
         kind: Literal["classification", "regression", "forecast", "windows"],
         series: str | None,
         time: str | None,
+        date_format: str | None,
         group: str | None,
         part: str | None,
         features: Sequence[str] | str | None,

@@ -29,6 +29,7 @@ TABLE = {
     "kind": "classification",
     "series": None,
     "time": None,
+    "date_format": None,
     "group": None,
     "features": None,
     "categories": None,
@@ -346,9 +347,9 @@ def with_gap(frame):
             "column f1 .* row 52 has 'o.5'; or name .* task.features",
         ),
         (
-            long_table().assign(t="31.12.2024"),
+            long_table().assign(t="31. 12. 2024"),
             {"series": "id", "time": "t"},
-            "task.time: column t .* row 2 has '31.12.2024'",
+            "task.time: column t .* row 2 has '31. 12. 2024'",
         ),
         (long_table()[:0], {"series": "id"}, "a header and no rows"),
         (

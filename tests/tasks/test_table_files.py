@@ -232,14 +232,19 @@ def test_dates_in_other_writings_are_dates(tmp_path, form, given):
         (dated("%d/%m/%Y", other={40: "2024-02-10"}), None, "row 42 has '2024-02-10'"),
         (dated("%d/%m/%Y"), "%m/%d/%Y", "row 14 has '13/01/2024'"),
         (dated("%d/%m/%Y", other={40: "30/02/2024"}), "%d/%m/%Y", "row 42 has '30/02/2024'"),
-        (dated("%Y-%m-%d"), "%d/%m", "task.date_format"),
-        (dated("%Y-%m-%d"), "day first", "task.date_format"),
+        (dated("%d/%m/%Y %H:%M", count=12), None, "task.date_format='\"%d/%m/%Y %H:%M\"' or"),
     ],
 )  # fmt: skip
 def test_dates_that_may_be_two_days_are_refused(tmp_path, data, given, told):
     with pytest.raises(StudyError) as error:
         loaded(tmp_path, data, date_format=given, **FORECAST)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["%d/%m", "day first", "%Y", 3])
+def test_a_format_has_year_and_month(tmp_path, form):
+    with pytest.raises(ValueError, match="date_format must be"):
+        loaded(tmp_path, dated("%Y-%m-%d"), date_format=form, **FORECAST)
 
 
 def test_a_format_without_dates_is_refused(tmp_path):
