@@ -21,12 +21,13 @@ BLOCK = 1 << 20  # bytes of a batch, more where a row needs it
 class Body:
     """The rows of a file behind its header, which ends at byte `begin`.
 
-    open: the file as UTF-8 without a byte order mark. lines: of the body. quoted: whether it has
-    quotes. spaced: whether a quote follows a separator and blanks. returns: whether carriage
+    open, arrow: the file as UTF-8 without a byte order mark. lines: of the body. quoted: whether it
+    has quotes. spaced: whether a quote follows a separator and blanks. returns: whether carriage
     returns stand without line feeds.
     """
 
     open: Callable[[], BinaryIO]
+    arrow: Callable[[], pa.NativeFile]
     begin: int
     lines: int
     quoted: bool
@@ -39,7 +40,12 @@ class Body:
         return file
 
 
-def body_of(open_file: Callable[[], BinaryIO], begin: int, separator: str) -> Body | None:
+def body_of(
+    open_file: Callable[[], BinaryIO],
+    arrow_file: Callable[[], pa.NativeFile],
+    begin: int,
+    separator: str,
+) -> Body | None:
     """The body behind a header of `begin` bytes; None if the file is no UTF-8, or has zeros."""
     before_quotes = re.compile(re.escape(separator.encode()) + rb'[ ]+"')
     lines, quoted, spaced, returns, last = 0, False, False, False, b"\n"
@@ -53,7 +59,7 @@ def body_of(open_file: Callable[[], BinaryIO], begin: int, separator: str) -> Bo
             lines, last = lines + piece.count(b"\n"), piece[-1:]
             if b'"' in piece:
                 quoted, spaced = True, spaced or before_quotes.search(piece) is not None
-    return Body(open_file, begin, lines + (last != b"\n"), quoted, spaced, returns)
+    return Body(open_file, arrow_file, begin, lines + (last != b"\n"), quoted, spaced, returns)
 
 
 def _pieces(file: BinaryIO, begin: int) -> Iterator[bytes]:
@@ -125,8 +131,8 @@ def _read(
     samples: dict[int, list[pa.Array]] = {}
     some = np.unique(np.linspace(0, max(rows - 1, 0), SAMPLE).astype(int))
     row = 0
-    with body.rows() as file:
-        for batch in _opened(file, body, fields, separator, places):
+    with _opened(body, fields, separator, places) as reader:
+        for batch in reader:
             first, row = row, row + len(batch)
             if row > rows:
                 continue
@@ -156,8 +162,10 @@ def _read(
 
 
 def _opened(
-    file: BinaryIO, body: Body, fields: int, separator: str, places: Sequence[int]
+    body: Body, fields: int, separator: str, places: Sequence[int]
 ) -> pyarrow.csv.CSVStreamingReader:
+    file = body.arrow()
+    file.read(body.begin)
     names = [str(place) for place in range(fields)]
     longest = 40 * fields  # a guess of a row's bytes
     return pyarrow.csv.open_csv(

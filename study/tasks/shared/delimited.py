@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from study.records import StudyError
 from study.tasks.shared.batches import Body, body_of, in_batches
 from study.tasks.shared.cells import Style
-from study.tasks.shared.encodings import opened, utf8, utf8_file
+from study.tasks.shared.encodings import arrow_bytes, arrow_file, opened, utf8, utf8_file
 from study.tasks.shared.headers import checked_header
 from study.tasks.shared.rows import Record, check_quotes, ragged, records
 from study.tasks.shared.table import Table
@@ -165,7 +165,11 @@ def _parted(path: str, separator: str, encoding: str | None) -> tuple[Record, Bo
         open_file = partial(utf8_file, path)
         try:
             header = next(records(path, open_file, separator), None)
-            body = None if header is None else body_of(open_file, header.end, separator)
+            body = (
+                None
+                if header is None
+                else body_of(open_file, partial(arrow_file, path), header.end, separator)
+            )
         except (StudyError, UnicodeDecodeError):
             pass  # refused below, where there are better reasons
         if header is not None and body is not None and not body.returns:
@@ -176,7 +180,7 @@ def _parted(path: str, separator: str, encoding: str | None) -> tuple[Record, Bo
     header = next(records(path, in_memory, separator), None)
     if header is None:
         raise StudyError(f"task.path: {path} cannot be read as CSV (it is empty)")
-    body = body_of(in_memory, header.end, separator)
+    body = body_of(in_memory, partial(arrow_bytes, data), header.end, separator)
     assert body is not None
     return header, body, warnings
 
