@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -12,7 +11,7 @@ from study.tasks.shared import batches
 from study.tasks.shared.cells import Style
 from study.tasks.shared.number_columns import numbers, plain_numbers
 from study.tasks.shared.table_files import read_table
-from tests.tasks.test_tables import loaded, values
+from tests.tasks.tables import loaded, values
 
 PLAIN = Style()
 
@@ -185,68 +184,3 @@ def test_lone_carriage_returns_among_line_feeds_are_refused(tmp_path, place):
     assert f"line {place + 1} " in str(error.value) and "carriage return" in str(error.value)
     assert "quote" not in str(error.value)
     assert loaded(tmp_path, data.replace("\r", "\n")).data.columns
-
-
-# --- dates ----------------------------------------------------------------------------------------
-
-
-def dated(form, first="2024-01-01", count=60, step="D", other=None):
-    days = pd.date_range(first, periods=count, freq=step)
-    cells = [day.strftime(form) for day in days]
-    for place, cell in (other or {}).items():
-        cells[place] = cell
-    rows = [f"{cell},{n * n % 7},{n % 5}.5" for n, cell in enumerate(cells)]
-    return "\n".join(["t,f,label", *rows, ""])
-
-
-FORECAST = {"kind": "forecast", "time": "t", "window": 3}
-
-
-@pytest.mark.parametrize(
-    ("form", "given"),
-    [
-        ("%d/%m/%Y", None),
-        ("%m/%d/%Y", None),
-        ("%d.%m.%Y %H:%M", None),
-        ("%m-%d-%Y %H:%M:%S", None),
-        ("%d/%m/%Y", "%d/%m/%Y"),
-        ("%d-%b-%y", "%d-%b-%y"),
-        ("%b %d %Y %I:%M %p", "%b %d %Y %I:%M %p"),
-    ],
-)
-def test_dates_in_other_writings_are_dates(tmp_path, form, given):
-    task = loaded(tmp_path, dated(form), date_format=given, **FORECAST)
-    plain = loaded(tmp_path, dated("%Y-%m-%d"), **FORECAST)
-    assert task.data_hash() == plain.data_hash()
-    assert (f"t: dates are read as {form}" in task.facts.notes) == (given is None)
-
-
-@pytest.mark.parametrize(
-    ("data", "given", "told"),
-    [
-        # 12 days: each can be a month
-        (dated("%d/%m/%Y", count=12), None,
-         "task.date_format=%d/%m/%Y or task.date_format=%m/%d/%Y"),
-        (dated("%d-%b-%y"), None, "task.date_format"),
-        (dated("%d/%m/%Y", other={40: ""}), None, "row 42 has ''"),
-        (dated("%d/%m/%Y", other={40: "2024-02-10"}), None, "row 42 has '2024-02-10'"),
-        (dated("%d/%m/%Y"), "%m/%d/%Y", "row 14 has '13/01/2024'"),
-        (dated("%d/%m/%Y", other={40: "30/02/2024"}), "%d/%m/%Y", "row 42 has '30/02/2024'"),
-        (dated("%d/%m/%Y %H:%M", count=12), None, "task.date_format='\"%d/%m/%Y %H:%M\"' or"),
-    ],
-)  # fmt: skip
-def test_dates_that_may_be_two_days_are_refused(tmp_path, data, given, told):
-    with pytest.raises(StudyError) as error:
-        loaded(tmp_path, data, date_format=given, **FORECAST)
-    assert told in str(error.value)
-
-
-@pytest.mark.parametrize("form", ["%d/%m", "day first", "%Y", 3])
-def test_a_format_has_year_and_month(tmp_path, form):
-    with pytest.raises(ValueError, match="date_format must be"):
-        loaded(tmp_path, dated("%Y-%m-%d"), date_format=form, **FORECAST)
-
-
-def test_a_format_without_dates_is_refused(tmp_path):
-    with pytest.raises(StudyError, match=r"task.date_format: needs task.time"):
-        loaded(tmp_path, dated("%Y-%m-%d"), date_format="%Y-%m-%d", kind="forecast", window=3)
