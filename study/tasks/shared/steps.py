@@ -93,14 +93,17 @@ def first_rows(steps: Steps, shares: Mapping[str, float]) -> np.ndarray:
 
 
 def forward(values: np.ndarray, begins: np.ndarray) -> np.ndarray:
-    """Fill NaN with the last value above it [N, D], never from before its series begins."""
+    """Fill NaN in place with the last value above it [N, D], never from an earlier series."""
+    rows = np.arange(len(values))
     begin = np.zeros(len(values), dtype=int)
     begin[begins] = begins
     begin = np.maximum.accumulate(begin)
-    known = np.where(np.isnan(values), -1, np.arange(len(values))[:, None])
-    last = np.maximum.accumulate(known, axis=0)
-    found = np.take_along_axis(values, np.maximum(last, 0), axis=0)
-    return np.where(last >= begin[:, None], found, np.nan)
+    for column in values.T:
+        missing = np.isnan(column)
+        if missing.any():
+            last = np.maximum.accumulate(np.where(missing, begin, rows))
+            column[missing] = column[last[missing]]
+    return values
 
 
 def shown(name: Any) -> str:
