@@ -659,6 +659,31 @@ def open_quote(of: Mangled, rng: np.random.Generator) -> May | None:
     return REFUSED
 
 
+@way
+def row_names_of_r(of: Mangled, rng: np.random.Generator) -> May | None:
+    """Rows with names, for which the header has none."""
+    if of.done or "" in of.header:
+        return None
+    of.quoted = 1.0
+    of.rows = [[f"r{n}", *row] for n, row in enumerate(of.rows)]
+    return told("the name of the row")
+
+
+@way
+def lone_return(of: Mangled, rng: np.random.Generator) -> May | None:
+    if of.newline != "\n" or of.encoding != "utf-8" or of.quoted:
+        return None
+    number = int(rng.integers(len(of.rows)))
+
+    def change(data: bytes) -> bytes:
+        first, *lines = data.split(b"\n")
+        ends = [b"\r" if n == number else b"\n" for n in range(len(lines))]
+        return first + b"".join(end + line for end, line in zip(ends, lines, strict=True))
+
+    of.bytes_too.append(change)
+    return REFUSED
+
+
 def _stamp(cell: str) -> pd.Timestamp:
     """The time in a cell of dates, also in one that was written otherwise."""
     figures = "".join(c for c in cell.strip()[:19] if c.isdigit())
@@ -699,7 +724,7 @@ ALONE = {"parquet"}  # what no other way can be joined to
 def mangled(of: Mangled, rng: np.random.Generator) -> tuple[Mangled, May]:
     """(the table, what may become of it)."""
     made, may = of.copy(), SAME
-    for name in rng.choice(sorted(WAYS), int(rng.integers(1, 4)), replace=False):
+    for name in rng.choice(sorted(WAYS), min(int(rng.integers(1, 4)), len(WAYS)), replace=False):
         if made.done and (name in ALONE or ALONE & set(made.done)):
             continue
         if may != SAME:  # after that, others may hide what it did
