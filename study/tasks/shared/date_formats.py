@@ -13,6 +13,7 @@ import pyarrow as pa
 from study.tasks.shared.names import names_of
 from study.tasks.shared.times import LIKELY, PIECE, Times, times
 
+ANOTHER = "; for dates in another form set task.date_format=%d/%m/%Y"
 SOME = 1000  # cells that are tried first
 _DAY = pd.Timestamp("2024-11-01")  # its month is no day's, and a month begins
 _FIGURES = re.compile(
@@ -53,7 +54,9 @@ def dated(column: pa.ChunkedArray, form: str | None) -> Dated:
         return Dated(found)
     read = {each: _in_format(column, each) for each in _likely(column)}
     if not read:
-        return Dated(found, remedy="; for dates in another form set task.date_format=%d/%m/%Y")
+        first = names_of(column.slice(int(found.wrong[0]), 1))[0].as_py()
+        others = len(found.wrong) > LIKELY * len(column) and re.match(r"(?!\d{4}-\d\d).*\d", first)
+        return Dated(found, remedy=ANOTHER if others else "")
     wrong = {each: len(one.wrong) for each, one in read.items()}
     best = min(wrong, key=lambda each: wrong[each])
     if list(wrong.values()).count(wrong[best]) == 1:
