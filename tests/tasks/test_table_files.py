@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from study.records import StudyError
-from study.tasks.shared import batches
+from study.tasks.shared import batches, delimited
 from study.tasks.shared.cells import Style
 from study.tasks.shared.number_columns import numbers, plain_numbers
 from study.tasks.shared.table_files import read_table
@@ -80,6 +80,15 @@ def test_batches_of_any_size_are_one_table(tmp_path, monkeypatch, changes, text)
         lines = [table.row(n) for n in range(table.rows)]
         found.append((columns, texts, lines, table.warnings))
     assert found[0] == found[1] == found[2]
+
+
+def test_a_line_may_be_longer_than_a_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK", 100)
+    monkeypatch.setattr(delimited, "_texts", None)  # which reads row by row
+    rows = [f"{n},{'x' * (5000 if n == 7 else 3)},{n}.5" for n in range(40)]
+    table = read(written(tmp_path, "\n".join(["a,b,c", *rows])))
+    assert len(table.columns["b"][7].as_py()) == 5000
+    assert table.columns["c"].to_pylist() == [n + 0.5 for n in range(40)]
 
 
 def test_only_columns_of_numbers_are_numbers_at_once(tmp_path, monkeypatch):

@@ -14,22 +14,23 @@ import pyarrow.csv
 from study.tasks.shared.cells import Style
 from study.tasks.shared.number_columns import SAMPLE, plain_numbers
 
-BLOCK = 1 << 20  # bytes of a batch, more where a row needs it
+BLOCK = 1 << 20  # bytes of a batch, more where a line needs it
 
 
 @dataclass(frozen=True)
 class Body:
     """The rows of a file behind its header, which ends at byte `begin`.
 
-    open, arrow: the file as UTF-8 without a byte order mark. lines: of the body. quoted: whether it
-    has quotes. spaced: whether a quote follows a separator and blanks. returns: whether carriage
-    returns stand without line feeds.
+    open, arrow: the file as UTF-8 without a byte order mark. lines: of the body. block: bytes of a
+    batch, into which each line fits. quoted: whether it has quotes. spaced: whether a quote follows
+    a separator and blanks. returns: whether carriage returns stand without line feeds.
     """
 
     open: Callable[[], BinaryIO]
     arrow: Callable[[], pa.NativeFile]
     begin: int
     lines: int
+    block: int
     quoted: bool
     spaced: bool
     returns: bool
@@ -48,7 +49,8 @@ def body_of(
 ) -> Body | None:
     """The body behind a header of `begin` bytes; None if the file is no UTF-8, or has zeros."""
     before_quotes = re.compile(re.escape(separator.encode()) + rb'[ ]+"')
-    lines, quoted, spaced, returns, last = 0, False, False, False, b"\n"
+    lines, block, last = 0, BLOCK, b"\n"
+    quoted = spaced = returns = False
     with open_file() as file:
         for number, piece in enumerate(_pieces(file, begin)):
             if b"\0" in piece or not _is_utf8(piece):
@@ -57,9 +59,12 @@ def body_of(
             if not number:  # the header
                 continue
             lines, last = lines + piece.count(b"\n"), piece[-1:]
+            # a longer line would end so far behind a piece
+            block = max(block, len(piece))
             if b'"' in piece:
                 quoted, spaced = True, spaced or before_quotes.search(piece) is not None
-    return Body(open_file, arrow_file, begin, lines + (last != b"\n"), quoted, spaced, returns)
+    lines += last != b"\n"
+    return Body(open_file, arrow_file, begin, lines, block, quoted, spaced, returns)
 
 
 def _pieces(file: BinaryIO, begin: int) -> Iterator[bytes]:
@@ -171,7 +176,7 @@ def _opened(
     return pyarrow.csv.open_csv(
         file,
         read_options=pyarrow.csv.ReadOptions(
-            column_names=names, block_size=min(max(BLOCK, 8 * longest), 2**31 - 1)
+            column_names=names, block_size=min(max(body.block, 8 * longest), 2**31 - 1)
         ),
         parse_options=pyarrow.csv.ParseOptions(
             delimiter=separator,
