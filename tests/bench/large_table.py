@@ -43,21 +43,22 @@ def write(path: Path, rows: int) -> None:
     pyarrow.csv.write_csv(table, path)
 
 
-def measured(path: Path, *overrides: str) -> tuple[float, float]:
-    """(seconds, bytes at the peak) of one command in a process of its own."""
+def measured(path: Path, *overrides: str) -> tuple[float, float, float]:
+    """(seconds, of a core, bytes at the peak) of one command in a process of its own."""
     command = [sys.executable, "-m", "study", "-m", "task=csv", f"task.path={path.name}"]
     command += ["task.target=label", "task.kind=forecast", "task.time=t", "cell=rnn", "hidden=8"]
     command += ["batch=8", "seed=0,1", "tracker=[]", "executor.workers=1", *overrides]
     return _run(command, path.parent)
 
 
-def _run(command: list[str], folder: Path) -> tuple[float, float]:
+def _run(command: list[str], folder: Path) -> tuple[float, float, float]:
     began = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.monotonic() - began, usage.ru_maxrss * 1024.0
+    seconds, cpu = time.monotonic() - began, usage.ru_utime + usage.ru_stime
+    return seconds, cpu, usage.ru_maxrss * 1024.0
 
 
 def stages(path: Path) -> dict[str, float]:
@@ -111,13 +112,14 @@ def main() -> None:
         found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         print(json.dumps({"rows": rows, "columns": COLUMNS, "values GB": size / 1e9, **found}))
         for what, overrides in (("plan", ["plan=true"]), ("2 updates", ["updates=2"])):
-            start, _ = measured(folder / "small.csv", *overrides, "name=small")
-            seconds, peak = measured(folder / "large.csv", *overrides, "name=large")
+            start, *_ = measured(folder / "small.csv", *overrides, "name=small")
+            seconds, cpu, peak = measured(folder / "large.csv", *overrides, "name=large")
             times = (peak / 1e9 - found["before GB"]) / (size / 1e9)
             kept &= rows < ROWS or (seconds <= SECONDS and times <= TIMES)
             told = {
                 "command": what,
                 "seconds": round(seconds, 1),
+                "CPU s": round(cpu, 1),
                 "start s": round(start, 1),
                 "rows a second": round(rows / (seconds - start)),
                 "peak GB": round(peak / 1e9, 2),
