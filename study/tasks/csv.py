@@ -11,12 +11,12 @@ import numpy as np
 from study.interfaces import require
 from study.records import StudyError
 from study.tasks.shared import suspects
+from study.tasks.shared.cells import Style, mark
 from study.tasks.shared.channels import ELAPSED, Channels
 from study.tasks.shared.columns import features
 from study.tasks.shared.long_table import LongTable
 from study.tasks.shared.series import Read, Series
 from study.tasks.shared.steps import Reading
-from study.tasks.shared.table import Style, mark
 from study.tasks.shared.table_files import read_table
 from study.tasks.shared.table_roles import named_roles, read_targets, read_times, roles_of
 from study.tasks.shared.table_settings import FORMS, TableSettings
@@ -102,6 +102,7 @@ class Csv(Series):
             form=kind,
             series=series,
             time=time,
+            date_format=date_format,
             group=group,
             part=part,
             features=[features] if isinstance(features, str) else features,
@@ -127,7 +128,13 @@ class Csv(Series):
 
     def read(self) -> Read:
         settings = self.table
-        table = read_table(settings.path, separator=settings.separator, encoding=settings.encoding)
+        table = read_table(
+            settings.path,
+            separator=settings.separator,
+            encoding=settings.encoding,
+            style=settings.style,
+            text=settings.named,
+        )
         roles = roles_of(table, settings)
         reading = Reading(table, list(table.warnings))
         self.units = units_of(table, settings.style)  # before text is let go
@@ -135,7 +142,7 @@ class Csv(Series):
         if not settings.classes:
             reading.target = read_targets(reading, settings)
         if settings.time is not None:
-            reading.times = read_times(table, settings)
+            reading.times = read_times(reading, settings)
         found = features(
             table,
             roles,
@@ -151,6 +158,7 @@ class Csv(Series):
             values |= dict(zip(settings.targets, reading.target.T, strict=True))
         reading.warnings += suspects.far_values(values)
         reading.warnings += suspects.totals(table, values, [*found.order, settings.time or ""])
+        del values  # the columns, which the channels copy one by one
         reading.notes += found.notes
         if not found.order and not settings.forecasts:
             left = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())

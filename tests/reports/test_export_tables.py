@@ -18,7 +18,7 @@ from reports.export.predict import _run, predict
 from study.config.tasks import load_task
 from study.records import StudyError
 from study.store import Store
-from study.tasks.shared.table import TRUTH, Style, read_cell
+from study.tasks.shared.cells import TRUTH, Style, read_cell
 from tests.reports.test_exports import ALONE_CSV, alone, level, stored
 from tests.support.commands import call
 from tests.support.data import archive

@@ -61,6 +61,9 @@ def channels_of(
             place += 1
     if settings.forecasts:
         values[:, place:] = reading.target
+        reading.target = values[:, place:]
+        for name, column in zip(settings.targets, reading.target.T, strict=True):
+            reading.table.keep(name, column)
     return channels, by_channel, values
 
 

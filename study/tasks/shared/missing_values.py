@@ -36,13 +36,16 @@ class Filling:
         origin: rows of the file [N], -1 for none. train: whether a row trains [N].
         """
         finite = np.isfinite(values)
-        self._note_means(columns, values[train], finite[train])
+        if self.missing == "mean":
+            self._note_means(columns, values[train], finite[train])
         if finite.all():
             return values
         rows, places = np.nonzero(~finite)
         first = int(np.argmin(origin[rows]))
         self._refuse_or_warn(len(rows), int(origin[rows[first]]), columns[places[first]])
-        values = np.where(finite, values, np.nan)
+        # in place: it is no one else's, and may be large
+        values = np.require(values, requirements="W")
+        values[~finite] = np.nan
         if self.missing == "forward":
             values = forward(values, begins)
             if (still := np.isnan(values)).any():
@@ -50,7 +53,8 @@ class Filling:
                 self._nothing_before(origin[row], columns[place])
             return values
         known = finite & (train[:, None] | finite.all(0))
-        return np.where(finite, values, self._means(columns, values, known))
+        np.copyto(values, self._means(columns, values, known), where=~finite)
+        return values
 
     def rows(
         self,

@@ -6,8 +6,8 @@ import numpy as np
 
 from study.tasks.shared.columns import Features
 from study.tasks.shared.steps import Reading, back, several_series, shown
-from study.tasks.shared.table import looks_like_dates, out_of_order, times
 from study.tasks.shared.table_settings import TableSettings
+from study.tasks.shared.times import looks_like_dates, out_of_order, times
 
 
 def warn_of_order(

@@ -7,10 +7,13 @@ import numpy as np
 from study.records import StudyError
 from study.tasks.shared import suspects
 from study.tasks.shared.columns import check_numbers
+from study.tasks.shared.date_formats import dated
+from study.tasks.shared.names import as_written, coded, names_of, odd_names
+from study.tasks.shared.number_columns import numbers
 from study.tasks.shared.steps import Reading
-from study.tasks.shared.table import Times, as_written, coded, names_of, numbers, odd_names, times
-from study.tasks.shared.table_files import Table
+from study.tasks.shared.table import Table
 from study.tasks.shared.table_settings import TableSettings
+from study.tasks.shared.times import Times
 
 ROLES = ("series", "time", "group", "part")
 Names = tuple[np.ndarray, np.ndarray]  # (code of each row [N], names by code)
@@ -78,7 +81,7 @@ def _target(reading: Reading, name: str, settings: TableSettings) -> np.ndarray:
     if read.unit:
         reading.notes.append(f"{name}: read with {read.unit}")
     reading.warnings += suspects.written(
-        name, reading.table.columns[name], style, semicolons=settings.separator == ";"
+        name, reading.table.sample(name), style, semicolons=settings.separator == ";"
     )
     reading.table.keep(name, read.values)
     wrong = ~np.isfinite(read.values)
@@ -90,20 +93,25 @@ def _target(reading: Reading, name: str, settings: TableSettings) -> np.ndarray:
     return read.values
 
 
-def read_times(table: Table, settings: TableSettings) -> Times:
+def read_times(reading: Reading, settings: TableSettings) -> Times:
     """The column of times."""
     assert settings.time is not None
-    found = times(table.columns[settings.time])
+    table = reading.table
+    read = dated(table.columns[settings.time], settings.date_format)
+    found = read.times
     if len(found.wrong):
         row = int(found.wrong[0])
         raise StudyError(
-            f"task.time: column {settings.time} of {settings.path} must hold numbers or dates as"
-            f" 2024-01-31, all or none with a time zone; row {table.row(row)} has"
-            f" {table.cell(settings.time, row)!r}"
+            f"task.time: column {settings.time} of {settings.path} must hold {read.must}; row"
+            f" {table.row(row)} has {table.cell(settings.time, row)!r}{read.remedy}"
         )
+    if read.form is not None:
+        reading.notes.append(f"{settings.time}: dates are read as {read.form}")
     if settings.resample is not None and not found.dates:
         raise StudyError(
             f"task.resample: column {settings.time} of {settings.path} holds numbers; spans such as"
             f" {settings.resample} need dates"
         )
+    if settings.time not in (settings.features or ()):
+        table.keep(settings.time, found.stamps)
     return found

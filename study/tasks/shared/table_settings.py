@@ -10,7 +10,8 @@ import pandas as pd
 
 from study.interfaces import require
 from study.records import StudyError
-from study.tasks.shared.table import Style
+from study.tasks.shared.cells import Style
+from study.tasks.shared.date_formats import is_format
 
 FORMS = ("classification", "regression", "forecast", "windows")
 GAPS = ("refuse", "split", "fill", "allow")
@@ -31,6 +32,7 @@ class TableSettings:
     form: str
     series: str | None
     time: str | None
+    date_format: str | None
     group: str | None
     part: str | None
     features: Sequence[str] | None
@@ -55,6 +57,12 @@ class TableSettings:
     def target(self) -> str:
         """The targets in a sentence."""
         return ", ".join(self.targets)
+
+    @property
+    def named(self) -> list[str]:
+        """Columns of names and times, which stay text."""
+        names = [self.series, self.time, self.group, self.part, *self.targets * self.classes]
+        return [name for name in names if name is not None]
 
     @property
     def called(self) -> list[str]:
@@ -102,6 +110,15 @@ class TableSettings:
         require(
             self.categories in ("auto", None), "csv", "categories", "auto or null", self.categories
         )
+        require(
+            self.date_format is None or is_format(self.date_format),
+            "csv",
+            "date_format",
+            "as in %d/%m/%Y, with year and month, or null",
+            self.date_format,
+        )
+        if self.date_format is not None and self.time is None:
+            raise StudyError("task.date_format: needs task.time")
         require(isinstance(self.elapsed, bool), "csv", "elapsed", "true or false", self.elapsed)
         for key in ("window", "horizon", "stride"):
             value = getattr(self, key)

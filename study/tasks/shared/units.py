@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.tasks.shared.table import TRUTH, Style, read_cell
-from study.tasks.shared.table_files import Table
+from study.tasks.shared.cells import TRUTH, Style, read_cell
+from study.tasks.shared.table import Table
 
 
 def units_of(table: Table, style: Style) -> dict[str, str]:
