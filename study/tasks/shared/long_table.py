@@ -178,12 +178,16 @@ class LongTable:
         self, filling: Filling, channels: Sequence[str], steps: Steps, train: np.ndarray
     ) -> Steps:
         settings, reading = self.settings, self.reading
+        targets = steps.values.T[len(channels) - settings.targets_read :]
+        # before they are filled in place
+        lacking = [
+            int((~np.isfinite(column)).sum()) for column in targets
+        ]  # before they are filled
         values = filling.steps(channels, steps.values, steps.begins, steps.origin, train)
-        first = len(channels) - settings.targets_read
-        for name, column in zip(settings.targets, steps.values.T[first:], strict=False):
-            if not (finite := np.isfinite(column)).all():
+        for name, count in zip(settings.targets, lacking, strict=False):
+            if count:
                 reading.warnings.append(
-                    f"{int((~finite).sum()):,} of the filled values are of the target {name},"
+                    f"{count:,} of the filled values are of the target {name},"
                     " which is predicted and scored there as well"
                 )
         return replace(steps, values=values)
@@ -198,7 +202,7 @@ class LongTable:
                 others = [n for n in range(len(channels)) if n != place]
                 reading.warnings += leaks.copies_of_the_future(
                     [channels[n] for n in others],
-                    first[:, others],
+                    first[:, :place] if place == len(channels) - 1 else first[:, others],
                     first[:, place],
                     settings.window + settings.horizon,
                     called,
