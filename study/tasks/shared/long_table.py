@@ -180,9 +180,7 @@ class LongTable:
         settings, reading = self.settings, self.reading
         targets = steps.values.T[len(channels) - settings.targets_read :]
         # before they are filled in place
-        lacking = [
-            int((~np.isfinite(column)).sum()) for column in targets
-        ]  # before they are filled
+        lacking = [int((~np.isfinite(column)).sum()) for column in targets]
         values = filling.steps(channels, steps.values, steps.begins, steps.origin, train)
         for name, count in zip(settings.targets, lacking, strict=False):
             if count:
