@@ -1,7 +1,8 @@
 """Train every combination of a recurrent recipe and measure how its gradients travel.
 
-`plan`, `run` and `load` are the Python API (study.launch.api); `gradient_profile` and `watch`
-measure a network of your own (study.diagnostics).
+`plan`, `run` and `load` are the Python API (study.launch.api); `adopt` makes a study of runs that
+exist already (study.adopt.api); `gradient_profile` and `watch` measure a network of your own
+(study.diagnostics).
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from study.adopt.api import adopt
     from study.diagnostics.gradient_profile import gradient_profile
     from study.diagnostics.watch import watch
     from study.launch.api import Result, load, plan, run
     from study.records import StudyError
 
 __version__ = "0.1.0"
-__all__ = ["Result", "StudyError", "gradient_profile", "load", "plan", "run", "watch"]
+__all__ = ["Result", "StudyError", "adopt", "gradient_profile", "load", "plan", "run", "watch"]
 
 _MODULES = {
     "Result": "study.launch.api",
     "StudyError": "study.records",
+    "adopt": "study.adopt.api",
     "load": "study.launch.api",
     "plan": "study.launch.api",
     "run": "study.launch.api",

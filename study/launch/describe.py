@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.config.compose import matches
 from study.config.setup import set_up
+from study.design.comparisons import matches
 from study.design.power import is_share, resolvable, shares_floor
 from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line

@@ -13,11 +13,12 @@ from typing import Any
 from study.config.build import build, later_of
 from study.config.canonical import canonical, idle, without_idle
 from study.config.check import check_all
-from study.config.compose import Combination, Sweep, check_named_levels, exclusion, select
+from study.config.compose import Combination, Sweep, exclusion, select
 from study.config.labels import labelled
 from study.config.settings import Settings, settings_of
 from study.config.setup import set_up
 from study.config.sources import own_sources
+from study.design.comparisons import check_named_levels
 from study.interfaces import Executor, Group, Point
 from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
