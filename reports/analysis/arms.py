@@ -26,7 +26,13 @@ from study.records import OUTCOMES, VERDICTS
 # What a lost point counts with, for sentences.
 WORST = "the memoryless baseline, or their own score where that is worse"
 NO_RULE_HERE = "no rule"  # for solved, in tables
+OWN_SCORE = "their own score, and in no mean if they have none, as no baseline was recorded"
 DRAWS, SEED = 2000, 2026  # of the bootstrap: the same store gives the same interval
+
+
+def worst_words(study: Study) -> str:
+    """What lost points count with."""
+    return WORST if not study.adopted or study.recorded("baseline") else OWN_SCORE
 
 
 def with_counted(study: Study) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Every report judges those that its factors can decide, and names the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 
 from reports.analysis.claims import judge
 from reports.analysis.judged_claim import JudgedClaim
-from reports.analysis.measures import perfect_distance
+from reports.analysis.measures import MEASURES, perfect_distance
 from reports.data.study import Study
 from reports.findings.finding import NOT_TESTABLE
 from reports.formatting import slug
@@ -94,8 +95,22 @@ def judge_all(
 
     For scores, `least` is a share of the distance from baseline to perfect.
     """
-    judged = [(entry, judge(study, entry.claim, unit=perfect_distance(study))) for entry in entries]
+    unit = perfect_distance(study)
+    scaled = [entry for entry in entries if _in_metric(entry.claim)] if math.isnan(unit) else []
+    judged = [
+        (entry, judge(study, entry.claim, unit=unit)) for entry in entries if entry not in scaled
+    ]
+    without = "no baseline was recorded, so that it is not known how large a difference matters"
     return (
         [(entry, one) for entry, one in judged if one.verdict != NOT_TESTABLE],
-        [(entry, one.why) for entry, one in judged if one.verdict == NOT_TESTABLE],
+        [
+            *((entry, one.why) for entry, one in judged if one.verdict == NOT_TESTABLE),
+            *((entry, without) for entry in scaled),
+        ],
     )
+
+
+def _in_metric(claim: Mapping[str, Any]) -> bool:
+    """Whether `least` of a claim is a size of scores."""
+    by = str(claim["by"])
+    return by == "ranking" or (by in MEASURES and MEASURES[by].in_metric)

@@ -102,16 +102,21 @@ def flattery_words(study: Study) -> str:
         if 1 < len(found.by) <= MOST
         else []
     )
+    best = "The validation score" if study.adopted else "The best validation score"
+    flatters = (
+        "one of the two sets may be the harder"
+        if study.adopted
+        else "the best of several readings flatters, and one of the two sets may be the harder"
+    )
     text = (
-        f"The best validation score of a network is better than its test score by {value}{around}"
-        f" on average{f' ({listing(by)})' if by else ''}: the best of several readings flatters,"
-        " and one of the two sets may be the harder."
+        f"{best} of a network is better than its test score by {value}{around}"
+        f" on average{f' ({listing(by)})' if by else ''}: {flatters}."
         if found.mean.low > 0
-        else "The best validation score of a network is worse than its test score by"
+        else f"{best} of a network is worse than its test score by"
         f" {value} [{number(-found.mean.high, digits)}, {number(-found.mean.low, digits)}] on"
-        " average, so selection is not seen to flatter here."
+        f" average{'' if study.adopted else ', so selection is not seen to flatter here'}."
         if found.mean.high < 0
-        else "The best validation score of a network lies"
+        else f"{best} of a network lies"
         f" {number(found.mean.value, digits, sign=True)}{around} from its test score on average"
         " (positive: validation is the better)."
     )

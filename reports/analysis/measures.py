@@ -5,6 +5,7 @@ Diverged and unsolved points count, as each measure defines; none is dropped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -32,7 +33,9 @@ class Measure:
 
 
 def _is(column: str, *values: str) -> Callable[[Study, pd.DataFrame], pd.Series]:
-    return lambda study, points: points[column].isin(values).astype(float)
+    return lambda study, points: (
+        points[column].isin(values).astype(float).where(study.recorded(column))
+    )
 
 
 def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
@@ -80,7 +83,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "lost": Measure(
         "lost (diverged or silently diverged)",
-        lambda study, points: lost(points).astype(float),
+        lambda study, points: lost(points).astype(float).where(study.recorded("diverged")),
         False,
         True,
     ),
@@ -107,8 +110,10 @@ def sign(study: Study, by: str) -> float:
 
 
 def perfect_distance(study: Study) -> float:
-    """Distance from the memoryless baseline to a perfect score, in the task's metric."""
+    """Distance from the memoryless baseline to a perfect score, in the task's metric; NaN if the
+    baseline was not recorded.
+    """
     task = study.task
     if study.as_skill or not task:
         return 1.0
-    return abs(perfect(task) - float(task["baseline"]))
+    return abs(perfect(task) - float(task.get("baseline", math.nan)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.analysis.comparison import as_numbers, has_levels, match, side_words
-from reports.analysis.measures import measured
+from reports.analysis.measures import MEASURES, measured
 from reports.analysis.scope import asked_lag
 from reports.data.study import Study
 from reports.formatting import levels, listing
@@ -31,15 +31,14 @@ def why_not_testable(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[st
             return claim, f"{key} does not vary" + (
                 f" (it is {fixed})" if fixed is not None else ""
             )
+    by = "score" if claim["by"] == "ranking" else str(claim["by"])
     why = _levels(study, claim)
+    if not why and study.adopted and measured(study, by).empty:
+        why = f"{MEASURES[by].text} was not recorded"
     if why:
         return claim, why
     compared = match(
-        study,
-        measured(study, "score" if claim["by"] == "ranking" else str(claim["by"])),
-        claim["better"],
-        claim["worse"],
-        claim.get("when", {}),
+        study, measured(study, by), claim["better"], claim["worse"], claim.get("when", {})
     )
     return claim, "" if compared.blocks else _unmatched(study, claim)
 

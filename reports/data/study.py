@@ -28,7 +28,9 @@ from study.store.validate import MEND
 
 FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
 MISSING = "missing"
+UNKNOWN = "–"  # the level of a setting that is not known
 NO_RULE = "There is no rule for solved: a guess that does not read the sequence would meet any"
+NO_RULE_GIVEN = "No rule says when a run counts as solved"
 # Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
 SCORES = (
@@ -219,11 +221,37 @@ class Study:
         joined["status"] = [status or MISSING for status in joined["status"]]
         return joined
 
+    @functools.cached_property
+    def adopted(self) -> bool:
+        """Whether the runs were trained elsewhere (study.adopt), which recorded less."""
+        return bool((self.record.get("fingerprint") or {}).get("adopted"))
+
+    @property
+    def replicates(self) -> bool:
+        """Whether seeds are numbers of rows: the adopted table had no column of them."""
+        return self.adopted and (self.declaration.get("adopted") or {}).get("seed") is None
+
+    def recorded(self, column: str) -> bool:
+        """Whether any stored point has a value; whether points diverged, only if one did."""
+        if column == "diverged":
+            return not self.adopted or bool(self.grid["status"].eq("diverged").any())
+        return column in self.stored and bool(self.stored[column].notna().any())
+
     @property
     def matrix_factors(self) -> tuple[str, str]:
         """Factors of rows and columns: the first two that vary, else constant settings."""
         keys = [*self.factors, *(key for key in FIRST if key not in self.factors)]
         return keys[0], keys[1]
+
+    @property
+    def matrix_corner(self) -> str:
+        """Names of rows and columns; of rows alone where nothing is known of the columns."""
+        row, column = self.matrix_factors
+        return row if self.levels(column) == [UNKNOWN] else f"{row} \\ {column}"
+
+    def column_head(self, name: str) -> str:
+        """The head of a matrix's column."""
+        return "all" if name == UNKNOWN else level(self.matrix_factors[1], name)
 
     @property
     def panel_factors(self) -> tuple[str, str]:
@@ -260,7 +288,7 @@ class Study:
 
     def levels(self, key: str) -> list[str]:
         """Levels in declared order; a constant setting has one."""
-        return self.factors.get(key) or [self.constant.get(key, "–")]
+        return self.factors.get(key) or [self.constant.get(key, UNKNOWN)]
 
     def combinations(self, keys: Sequence[str]) -> list[dict[str, str]]:
         """All combinations of levels of these factors, in declared order; one empty one for no
@@ -352,6 +380,11 @@ class Study:
     def without_rule(self) -> list[str]:
         """Tasks that have no rule for solved, by name."""
         return [name for name, facts in self.tasks.items() if facts.get("solved", 0.0) is None]
+
+    @property
+    def no_rule(self) -> str:
+        """Why a task without a rule for solved has none."""
+        return NO_RULE_GIVEN if self.adopted else NO_RULE
 
     def has_rule(self, points: pd.DataFrame) -> pd.Series:
         """Whether each point's task has a rule for solved. `points`: column task."""

@@ -159,7 +159,10 @@ def render_section(declared: DeclaredSection, study: Study, id: str) -> Rendered
     try:
         section = build(declared)
         title = section.title
-        if absent := absent_needs(declared, section, study):
+        absent = absent_needs(declared, section, study)
+        if absent and study.adopted:
+            made = Section([])  # the summary says what was not recorded
+        elif absent:
             message = f"Nothing to show yet: the store holds no {', '.join(absent)}."
             made = Section([Notice(message, "plain")])
         else:

@@ -263,9 +263,17 @@ def find(store: Store, point: str) -> str:
     raise StudyError(f"{point!r}: not the id of one point of {store.folder}; {sentence}")
 
 
+ADOPTED = "adopted"  # key of the configuration of a run that study.adopt stored
+
+
 def point_config(store: Store, id: str) -> dict[str, Any]:
     """The composed configuration of a stored point."""
     config = store.config(id)
+    if ADOPTED in config:
+        raise StudyError(
+            f"{id}: was adopted from {config[ADOPTED]}, whose weights were not recorded; networks"
+            " that this tool trained can be exported"
+        )
     lacking = [
         key
         for key in ("task", "cell", "readout", "depth", "hidden", "dropout")

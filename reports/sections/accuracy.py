@@ -14,14 +14,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.adopted import noise_words
 from reports.analysis.arms import (
     NO_RULE_HERE,
-    WORST,
     has_rule,
     ranked,
     summary,
     with_counted,
     with_interval,
+    worst_words,
 )
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
@@ -72,7 +73,10 @@ class Accuracy:
 
     def _sentence(self, study: Study, arms: pd.DataFrame) -> str:
         sentence = (
-            f"Test {study.metric} of the weights with the best validation, read once at the end."
+            f"Test {study.metric}, as it was recorded."
+            if study.adopted
+            else f"Test {study.metric} of the weights with the best validation, read once at the"
+            " end."
         )
         seeds = len(study.seeds)
         if len(arms) > 1:
@@ -138,11 +142,16 @@ class Accuracy:
         found = tally(points)
         caption = (
             f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')});"
-            " upright stroke: mean; bar: 95 % t interval over seeds with the test set's noise"
-            " added (from 10 seeds on: bootstrap over seeds and examples). "
+            " upright stroke: mean; bar: 95 % t interval over seeds"
+            + noise_words(
+                study,
+                " with the test set's noise added (from 10 seeds on: bootstrap over seeds and"
+                " examples)",
+            )
+            + ". "
             + (
                 f"✕: {found.lost} lost ({found.diverged} diverged, {found.silent} silently),"
-                f" counted with {WORST}. "
+                f" counted with {worst_words(study)}. "
                 if found.lost
                 else ""
             )
@@ -243,10 +252,10 @@ class Accuracy:
         ]
         notes = (
             "Each level averaged over all arms that have it, arms weighing equally; intervals from"
-            " the spread over seeds within arms; differences with the test set's noise added, over"
-            " arms that occur at both levels. Where it depends on another factor which level is"
-            " better, the difference stands at each level of that one, corrected for their number."
-            " Described; the tests are under Contrasts."
+            " the spread over seeds within arms; differences over arms that occur at both levels"
+            f"{noise_words(study, ', with the noise of the test set added')}. Where it depends on"
+            " another factor which level is better, the difference stands at each level of that"
+            " one, corrected for their number. Described; the tests are under Contrasts."
         )
         return Table(columns, rows, "Means by factor level", notes)
 

@@ -59,7 +59,7 @@ class Claims:
     """
 
     title = "Claims"
-    needs = ("outcome",)
+    needs = ("status",)
 
     def render(self, study: Study) -> Section:
         found = all_claims(study)

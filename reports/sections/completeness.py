@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports.analysis.adopted import not_recorded_words
 from reports.blocks import Box, Fold, Matrices, Matrix, Prose, Section, Table
-from reports.data.study import MISSING, MOST, Study
-from reports.formatting import STATUS_SYMBOLS, count, level, levels
+from reports.data.study import MISSING, MOST, UNKNOWN, Study
+from reports.formatting import STATUS_SYMBOLS, count, levels
 
 
 class Completeness:
@@ -18,11 +19,18 @@ class Completeness:
     def render(self, study: Study) -> Section:
         status = study.grid["status"].value_counts()
         there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
-        sentence = (
-            f"{there} of {len(study.grid)} declared points have a result: "
-            + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS)
-            + "."
-        )
+        if study.adopted:
+            lost = [f"{int(status[name])} {name}" for name in STATUS_SYMBOLS if name in status]
+            sentence = (
+                f"{there} of {len(study.grid)} adopted runs have a result ({', '.join(lost)})."
+                f" {not_recorded_words(study)}"
+            )
+        else:
+            sentence = (
+                f"{there} of {len(study.grid)} declared points have a result: "
+                + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS)
+                + "."
+            )
         blocks: list[object] = [Prose(sentence), self._matrix(study)]
         if len(study.outside_grid):
             rows = [
@@ -82,7 +90,11 @@ class Completeness:
             boxes.append(line)
         names = [levels(row) for row in rows]
         matrix = Matrix(
-            "", f"arm \\ {column_key}", names, [level(column_key, name) for name in columns], boxes
+            "",
+            f"arm \\ {column_key}" if columns != [UNKNOWN] else "arm",
+            names,
+            [study.column_head(name) for name in columns],
+            boxes,
         )
         legend = [(f"{symbol} {name}", "") for name, symbol in STATUS_SYMBOLS.items()]
         return Matrices(

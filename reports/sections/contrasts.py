@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.adopted import noise_words
 from reports.analysis.arms import with_interval
 from reports.analysis.comparison import side_words
 from reports.analysis.contrasts import (
@@ -234,8 +235,9 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         )
     )
     caption = (
-        f"{what} Bars: 95 % t interval over seeds, arms being fixed, with the test set's noise."
-        " P(improve): chance that a run of it is better than one of the others."
+        f"{what} Bars: 95 % t interval over seeds, arms being fixed"
+        + noise_words(study, ", with the test set's noise")
+        + ". P(improve): chance that a run of it is better than one of the others."
     )
     return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding, HOW)
 

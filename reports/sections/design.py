@@ -48,8 +48,12 @@ class Design:
             else "."
         )
         sentences += (
-            " Seeds are replicates, not a factor: a seed gives every arm the same order of data and"
-            " the same streams of random numbers."
+            " There is no column of seeds: rows of one arm are its replicates, numbered in order."
+            if study.replicates
+            else " Seeds are replicates, not a factor, as they were recorded."
+            if study.adopted
+            else " Seeds are replicates, not a factor: a seed gives every arm the same order of"
+            " data and the same streams of random numbers."
         )
         blocks: list[object] = [Prose(sentences)]
         if study.factors:
@@ -101,9 +105,16 @@ class Design:
         sentences = "No setting was tuned: every arm runs with the same fixed settings" + (
             ", but for those that the study sets for single arms." if set_by_arm else "."
         )
+        if study.adopted:
+            sentences = (
+                "How the runs were trained, and which settings were tuned, is known as far as it is"
+                " a factor or listed below."
+            )
         if tuned:
             sentences = "Tuning is a factor of this study (tuned)."
-        rates = rate_words(study) if "optimizer.lr" not in study.constant else ""
+        rates = (
+            rate_words(study) if not study.adopted and "optimizer.lr" not in study.constant else ""
+        )
         if rates and not rate_is_chosen(study):
             sentences += f" Learning rate: {rates}."
         budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
@@ -130,6 +141,9 @@ class Design:
             if warnings := _sentences(facts, "warnings"):
                 blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
             # Baselines of scores shown as skill are 0.
+            if study.adopted:
+                blocks.append(Fold(f"The task {name}", [Definitions(_as_recorded(facts, study))]))
+                continue
             own = study.stored.drop(columns=["baseline"] if study.as_skill else [])
             own = own[own["task"].isin([name]) | (len(study.tasks) == 1)]
             blocks.append(Fold(f"The task {name}", [Definitions(self._task(facts, own))]))
@@ -171,6 +185,38 @@ class Design:
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
             *(("Columns", note) for note in _sentences(facts, "notes")),
         ]
+
+
+def _as_recorded(facts: Mapping[str, object], study: Study) -> list[tuple[str, str]]:
+    """What is known of a task whose runs were adopted."""
+    better = "higher is better" if facts.get("higher_is_better") else "lower is better"
+    sign = "at least" if facts.get("higher_is_better") else "at most"
+    columns = study.declaration.get("adopted") or {}
+    validated = study.recorded("val_score")
+    solved = facts.get("solved")
+    return [
+        ("Score", f"column {columns.get('score')}: {facts.get('metric')}, {better}"),
+        (
+            "Validation score",
+            f"column {columns['val_score']}"
+            if columns.get("val_score")
+            else "best of the curves"
+            if validated
+            else "not recorded",
+        ),
+        (
+            "Memoryless baseline",
+            _figure(facts["baseline"]) if "baseline" in facts else "not recorded",
+        ),
+        (
+            "Solved",
+            f"{'validation' if validated else 'test'} {facts.get('metric')} of {sign}"
+            f" {_figure(solved)}"
+            if solved is not None
+            else study.no_rule,
+        ),
+        ("Sequences, split, source and licence", "not recorded"),
+    ]
 
 
 def _range(

@@ -29,6 +29,9 @@ class Failures:
         label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
         wrong = study.grid[study.grid["status"] != "done"]
         silent = study.grid[study.grid["outcome"] == "silently diverged"]
+        if wrong.empty and study.adopted:
+            said = "; whether any diverged was not recorded"
+            return Section([Prose(f"None: each of the {len(study.grid)} runs has a score{said}.")])
         if wrong.empty and silent.empty:
             return Section(
                 [
@@ -44,9 +47,10 @@ class Failures:
             ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts)
             or "No point failed"
         )
+        quietly = "" if study.adopted else f"; {len(silent)} diverged silently"
         blocks: list[object] = [
             Prose(
-                f"{sentence}; {len(silent)} diverged silently. Divergence is a result and counts in"
+                f"{sentence}{quietly}. Divergence is a result and counts in"
                 " every statistic; a missing point is missing, and counts in none."
             )
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports.analysis.arms import worst_words
 from reports.blocks import Filled, Section
 from reports.data.study import Study
 from reports.formatting import number
@@ -33,5 +34,7 @@ class Method:
             "late": f"{100 * LATE:g} %",
             "worse_side": "below" if study.higher_is_better else "above",
             "metric": study.metric,
+            "adopted": study.adopted,
+            "worst": worst_words(study),
         }
         return Section([Filled("sections/method.html", values)])

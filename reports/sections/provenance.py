@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.analysis.adopted import origin_words
 from reports.blocks import Cell, Definitions, Downloads, Listing, Prose, Section, Table
 from reports.data.study import Study
 from reports.formatting import duration, listing, private
@@ -20,6 +21,8 @@ class Provenance:
     needs = ()
 
     def render(self, study: Study) -> Section:
+        if study.adopted:
+            return Section([*_adopted(study), *self._data(study)])
         launches = study.launches
         blocks: list[object] = [self._facts(study)]
         rows = [_launch(launch) for launch in launches]
@@ -47,17 +50,20 @@ class Provenance:
                     "Versions at the last launch",
                 )
             )
+        return Section([*blocks, *self._data(study)])
+
+    def _data(self, study: Study) -> list[object]:
         if study.sampling_note:
-            blocks.append(
+            return [
                 Prose(
                     "The data behind this page are too many to lie in it: points.parquet and"
                     " study.json lie beside it in the study's folder."
                 )
-            )
-        else:
-            blocks.append(Prose("The data behind this page:"))
-            blocks.append(Downloads([self._points(study), self._study(study)]))
-        return Section(blocks)
+            ]
+        return [
+            Prose("The data behind this page:"),
+            Downloads([self._points(study), self._study(study)]),
+        ]
 
     def _facts(self, study: Study) -> Definitions:
         record = study.record
@@ -125,6 +131,34 @@ def download(name: str, what: str, text: str, kind: str) -> tuple[str, str, str,
         hashlib.sha256(data).hexdigest(),
         len(data),
     )
+
+
+def _adopted(study: Study) -> list[object]:
+    """Where adopted runs come from: each source with its hash, and the command that read it."""
+    rows: list[list[Cell | str]] = []
+    for launch in study.launches:
+        source = launch.get("adopted") or {}
+        planned, before = int(launch.get("planned") or 0), int(launch.get("stored_before") or 0)
+        rows.append(
+            [
+                str(launch.get("time", "–")),
+                *(private(str(source.get(key, "–"))) for key in ("name", "kind", "digest")),
+                str(planned),
+                str(planned - before),
+                (launch.get("versions") or {}).get("rnn-gradient-study", "–"),
+            ]
+        )
+    columns = ["adopted (UTC)", "from", "kind", "hash of its content", "runs", "new", "by version"]
+    last = study.launches[-1].get("command", "not recorded") if study.launches else "none"
+    return [
+        Prose(
+            f"{origin_words(study)} On which machine, with which code and on which data they were"
+            " trained was not recorded."
+        ),
+        Table(columns, rows, "Sources of these runs"),
+        Prose("The last command, as typed:"),
+        Listing(private(str(last))),
+    ]
 
 
 def _launch(launch: Mapping[str, Any]) -> Sequence[Cell | str]:

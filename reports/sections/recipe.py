@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.analysis.adopted import noise_words
 from reports.analysis.arms import solved_words, summary, with_interval
 from reports.analysis.by_problem import MANY, nothing_to_choose, under
 from reports.analysis.confirmation import (
@@ -112,9 +113,11 @@ class RecipeSection:
             f"{_which(self.shown, len(found.order))} in this order: fewest lost, most"
             " solved at the end, mean validation score with lost seeds at the baseline, soonest;"
             " arms that learned nothing, and those whose best seed is far below another arm's mean,"
-            " come after these. Seconds: per point, as under Cost. Distinguished: the difference"
+            f" come after these.{'' if study.adopted else ' Seconds: per point, as under Cost.'}"
+            " Distinguished: the difference"
             " of mean test scores lies outside an interval that holds for all arms at once"
-            " (Bonferroni; spread over seeds pooled over arms, and the noise of the test set). "
+            " (Bonferroni; spread over seeds pooled over arms"
+            f"{noise_words(study, ', and the noise of the test set')}). "
         )
         return Table(columns, rows, "The arms to choose from", notes)
 
@@ -172,6 +175,8 @@ def _sentences(
     else:
         sentence = f"Recommended: {chosen}. {runner}.{_equals(found, arms)}"
     sentence += _quickest(study, found, arms)
+    if study.adopted:
+        return [f"{sentence} The first was chosen on these runs, so its score here is optimistic."]
     confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
     flattered = (
         f"The first was chosen on these seeds, so its score here is optimistic; {confirm} trains it"
@@ -216,6 +221,8 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
 
 def _how(study: Study, id: str, *, brief: bool) -> list[object]:
     """Commands and, unless `brief`, a PyTorch snippet for a typical point."""
+    if study.adopted:
+        return []
     try:
         config = point_config(study.store, id)
     except StudyError as error:

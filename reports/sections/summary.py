@@ -7,13 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from reports.analysis.adopted import not_recorded_words, origin_words
 from reports.analysis.arms import (
     WORST,
+    has_rule,
     outcome_words,
+    ranked,
     score_words,
+    solved_words,
     summary,
     verdict_words,
     with_counted,
+    worst_words,
 )
 from reports.analysis.associations import prediction_words
 from reports.analysis.by_problem import MANY, nothing_to_choose
@@ -38,7 +43,7 @@ from reports.analysis.recipe import (
 )
 from reports.analysis.tallies import tally
 from reports.blocks import Box, Facts, Matrices, Matrix, Notice, Prose, Section
-from reports.data.study import MISSING, NO_RULE, Problem, Study
+from reports.data.study import MISSING, Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import (
     OUTCOME_SYMBOLS,
@@ -149,12 +154,16 @@ class Summary:
                     f" {score_words(fresh.estimate)}."
                 )
             sentences.append(text)
-        return " ".join([*sentences, self._solved(study)])
+        if study.adopted and not every:
+            sentences.append(_without_validation(study, arms))
+        return " ".join([*sentences, self._solved(study)]).strip()
 
     def _solved(self, study: Study) -> str:
         """How many networks end solved, and how many met the rule earlier and no longer do."""
         points = study.stored[study.has_rule(study.stored)]
-        none = f"{NO_RULE} ({listing(study.without_rule())})." if study.without_rule() else ""
+        if study.adopted and not study.has_rule(study.stored).any():
+            return ""  # what was not recorded has a sentence
+        none = f"{study.no_rule} ({listing(study.without_rule())})." if study.without_rule() else ""
         if points.empty:
             return none
         found = tally(points)
@@ -172,7 +181,7 @@ class Summary:
                 f"; {found.not_kept} more met {whose} rule at an earlier validation and not at the"
                 " last"
             )
-        flattered = flattery(study)
+        flattered = None if study.adopted else flattery(study)
         if flattered and flattered.met and flattered.reach is not None:
             text += (
                 ". Solved is judged on validation:"
@@ -239,13 +248,18 @@ class Summary:
             ),
             (
                 "diverged",
-                str(get("diverged")),
-                f"of {len(points)} trained" + (f"; {silent} more silently" if silent else ""),
+                str(get("diverged")) if study.recorded("diverged") else "n/a",
+                f"of {len(points)} trained" + (f"; {silent} more silently" if silent else "")
+                if study.recorded("diverged")
+                else "not recorded",
             ),
         ]
         by_arm, every = arms.set_index("arm"), recipes(study)
         if len(study.problems) > 1:
             return [*facts, ("recommended", "by task", self._by_task(study, by_arm, every))]
+        if not every and study.adopted:
+            why = "no validation score recorded"
+            return [*facts, ("recommended", "n/a", why), ("lead over runner-up", "n/a", why)]
         if not every:
             return [
                 *facts,
@@ -278,7 +292,28 @@ class Summary:
         ]
         return "; ".join(notes) or "nothing learned yet"
 
+    def _adopted_caveats(self, study: Study, arms: pd.DataFrame) -> list[str]:
+        """What nobody can know of runs that were trained elsewhere."""
+        sentences = []
+        if len(arms) > 1 and leaders(study):
+            sentences.append(
+                "The first arm was chosen on these runs, so its score is optimistic; fresh ones"
+                " would say by how much."
+            )
+        if study.replicates:
+            sentences.append(
+                "There is no column of seeds: rows of one arm count as its replicates, and it is"
+                " not known whether they differ in a seed alone."
+            )
+        sentences.append(
+            "Settings that are no column may differ between arms: whether each was tuned alike, and"
+            " on the same data, was not recorded."
+        )
+        return sentences
+
     def _time(self, study: Study, points: pd.DataFrame) -> str:
+        if study.adopted:
+            return f"{origin_words(study)} {not_recorded_words(study)}"
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         devices = listing(
             sorted({str(launch.get("device") or "unknown device") for launch in study.launches})
@@ -329,13 +364,14 @@ class Summary:
             ]
             heads = (
                 [level(row_key, row) for row in own_rows],
-                [level(column_key, column) for column in own_columns],
+                [study.column_head(column) for column in own_columns],
             )
             matrices.append(
-                Matrix(levels(block) if block else "", f"{row_key} \\ {column_key}", *heads, boxes)
+                Matrix(levels(block) if block else "", study.matrix_corner, *heads, boxes)
             )
         caption = _matrix_caption(study, hidden)
-        legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in VERDICTS]
+        verdicts = [] if study.adopted else VERDICTS
+        legend = [(f"{VERDICT_SYMBOLS[name]} {name}", f"v-{name}") for name in verdicts]
         return Matrices(matrices, caption, legend)
 
     def _box(self, study: Study, arm: pd.Series | None, labels: dict[str, str]) -> Box:
@@ -348,14 +384,13 @@ class Summary:
             return Box([("no point yet", "word"), (f"0 of {arm['declared']} seeds", "")], "empty")
         word, kind = verdict_words(arm)
         short = "" if arm["n"] == arm["declared"] else f" of {arm['declared']}"
-        return Box(
-            [
-                (word, "word"),
-                (outcome_words(arm), "outcome"),
-                (f"{score_words(arm['score'])} · n={arm['n']}{short}", "score"),
-            ],
-            kind,
-        )
+        score = f"{score_words(arm['score'])} · n={arm['n']}{short}"
+        if study.adopted:
+            solved = solved_words(study, arm) if has_rule(study, int(arm["arm"])) else ""
+            lost = f"{arm['lost']} lost" if arm["lost"] else ""
+            said = " · ".join(one for one in (solved and f"solved {solved}", lost) if one)
+            return Box([(score, "word"), *([(said, "outcome")] if said else [])], "")
+        return Box([(word, "word"), (outcome_words(arm), "outcome"), (score, "score")], kind)
 
     def _caveats(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         sentences = []
@@ -373,7 +408,9 @@ class Summary:
             )
         if points.empty:
             return sentences
-        if len(arms) > 1 and confirmation(study) is None and leaders(study):
+        if study.adopted:
+            sentences += self._adopted_caveats(study, arms)
+        elif len(arms) > 1 and confirmation(study) is None and leaders(study):
             confirm = f"make confirm STUDY={study.record.get('experiment') or study.name}"
             sentences.append(
                 f"The first arm was chosen on these seeds, so its score is optimistic; {confirm}"
@@ -386,18 +423,20 @@ class Summary:
             sentences.append(
                 f"{count(len(diverged), 'point')} diverged"
                 f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
-                f" and {_counts_with(len(diverged))}, never dropped."
+                f" and {_counts_with(study, len(diverged))}, never dropped."
+                if worst_words(study) == WORST
+                else f" and {_counts_with(study, len(diverged))}."
             )
         silent = tally(points).silent
         if silent:
             sentences.append(
                 f"{count(silent, 'point')} diverged silently:"
                 f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline or above it with"
-                f" nothing non-finite, and {_counts_with(silent)}, whatever the best validation"
-                " was."
+                f" nothing non-finite, and {_counts_with(study, silent)}, whatever the best"
+                " validation was."
             )
         sentences += [text for text in (different_stopping_points(points),) if text]
-        if len(arms) > 1 and not rate_is_chosen(study):
+        if len(arms) > 1 and not rate_is_chosen(study) and not study.adopted:
             rates = rate_words(study)
             several = "optimizer" in study.factors and rates
             sentences.append(
@@ -521,6 +560,12 @@ def _matrix_caption(study: Study, hidden: int) -> str:
         f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}. The"
         " verdict describes transport, not success."
     )
+    if study.adopted:
+        runs = "runs" if study.replicates else "seeds"
+        caption = (
+            f"Each box: mean test {study.metric} with 95 % interval over {runs}, n {runs}; a single"
+            " run has no interval."
+        )
     if hidden:
         are = "is" if hidden == 1 else "are"
         caption += f" {count(hidden, 'combination')} left out by the design {are} not shown."
@@ -554,8 +599,24 @@ def _these(n: int, total: int) -> str:
     return f"{'all' if n == total > 1 else _number(n)} of these"
 
 
-def _counts_with(n: int) -> str:
-    return f"count with {WORST}" if n > 1 else f"counts with {WORST.replace('their', 'its')}"
+def _counts_with(study: Study, n: int) -> str:
+    worst = worst_words(study)
+    return f"count with {worst}" if n > 1 else f"counts with {worst.replace('their', 'its')}"
+
+
+def _without_validation(study: Study, arms: pd.DataFrame) -> str:
+    """Which arm has the highest mean test score, which recommends none."""
+    order = ranked(study, arms)
+    if order.empty:
+        return "No run has a score."
+    best = order.iloc[0]
+    which = "highest" if study.higher_is_better else "lowest"
+    seeds = f" ({count(best['n'], 'seed')})" if best["n"] > 1 else " (a single run)"
+    return (
+        "No validation score was recorded, so that no arm is recommended: test scores must not"
+        f" choose one. The {which} mean test {study.metric} is {score_words(best['score'])}{seeds},"
+        f" of {best['label']}."
+    )
 
 
 def _number(n: int) -> str:

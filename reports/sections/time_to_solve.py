@@ -16,7 +16,7 @@ from reports.analysis.arms import share_over_arms_words, unit_words, with_counte
 from reports.analysis.by_problem import MANY
 from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
-from reports.data.study import NO_RULE, Study
+from reports.data.study import Study
 from reports.figures.theme import (
     DASHES,
     colours,
@@ -57,10 +57,12 @@ class TimeToSolve:
     needs = ("outcome", "updates")
 
     def render(self, study: Study) -> Section:
+        if study.adopted and not study.recorded("solved_at"):
+            return Section([])
         points = with_counted(study)
         points = times(points[study.has_rule(points)])
         if points.empty:
-            return Section([Prose(f"{NO_RULE}: there is no time to measure.")])
+            return Section([Prose(f"{study.no_rule}: there is no time to measure.")])
         solved = int(points["solved"].sum())
         if not solved:
             text = (

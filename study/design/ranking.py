@@ -77,9 +77,11 @@ def ranking(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
     if by_arm.empty:
         return by_arm.assign(behind=False, learned=False)
     top = by_arm.loc[by_arm["validation"].idxmax()]
-    way = max(float(top["validation"] - top["baseline"]), 0.0)
+    way = float(top["validation"] - top["baseline"])
+    way = way if way > 0 else 0.0  # NaN without a baseline
     by_arm["behind"] = by_arm["best"] < top["validation"] - CLEARLY * way
-    by_arm["learned"] = (by_arm["validation"] > by_arm["baseline"]) & by_arm["off"]
+    better = (by_arm["validation"] > by_arm["baseline"]) | by_arm["baseline"].isna()
+    by_arm["learned"] = better & by_arm["off"]
     # Scores of networks that ended when they met the rule are those of that moment.
     ended = by_arm["ended"] == 1
     keys = pd.DataFrame(
