@@ -51,7 +51,16 @@ def not_recorded_words(study: Study) -> str:
     )
 
 
+def lost_words(study: Study, recorded: str) -> str:
+    """`recorded`, which says that lost points count, where they do."""
+    if not study.adopted:
+        return recorded
+    if not study.recorded("diverged"):
+        return ""
+    return recorded if study.recorded("baseline") else " Runs without any score do not count."
+
+
 def noise_words(study: Study, recorded: str) -> str:
     """`recorded`, or that the noise of the test set is in no interval of these runs."""
     known = not study.adopted or len(study.table("test")) or study.recorded("score_se")
-    return recorded if known else "; the test set's noise was not recorded and is left out"
+    return recorded if known else " (the noise of the test set was not recorded)"

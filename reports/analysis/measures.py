@@ -33,8 +33,8 @@ class Measure:
 
 
 def _is(column: str, *values: str) -> Callable[[Study, pd.DataFrame], pd.Series]:
-    return lambda study, points: (
-        points[column].isin(values).astype(float).where(study.recorded(column))
+    return lambda study, points: _if_recorded(
+        study, column, points[column].isin(values).astype(float)
     )
 
 
@@ -48,6 +48,11 @@ def _gap(study: Study, points: pd.DataFrame) -> pd.Series:
             - points["counted"]
         )
     ).astype(float)
+
+
+def _if_recorded(study: Study, column: str, values: pd.Series) -> pd.Series:
+    """Values; NaN, not zero, where no point has what they count."""
+    return values if study.recorded(column) else values * math.nan
 
 
 def _ruled(study: Study, points: pd.DataFrame, values: pd.Series) -> pd.Series:
@@ -83,7 +88,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "lost": Measure(
         "lost (diverged or silently diverged)",
-        lambda study, points: lost(points).astype(float).where(study.recorded("diverged")),
+        lambda study, points: _if_recorded(study, "diverged", lost(points).astype(float)),
         False,
         True,
     ),

@@ -10,7 +10,7 @@ from reports.analysis.measures import MEASURES, measured
 from reports.analysis.scope import asked_lag
 from reports.data.study import Study
 from reports.formatting import levels, listing
-from study.design.claims import EXTREMES, same_level
+from study.design.claims import EXTREMES, PREDICTORS, SHARE_OF_SOLVED, same_level
 
 NEED_RULE = ("solved", "time", "carry_if_solved", "auc_D_init", "auc_D")
 
@@ -23,6 +23,8 @@ def why_not_testable(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[st
     claim, why = _with_lag(study, claim)
     if claim["by"] in NEED_RULE and not study.has_rule(study.stored).any() and len(study.stored):
         return claim, "the task has no rule for solved"
+    if study.adopted and claim["by"] in (*PREDICTORS, SHARE_OF_SOLVED):
+        return claim, "transport was not recorded"
     if why or "better" not in claim:
         return claim, why
     for key in dict.fromkeys([*claim["better"], *claim["worse"]]):
@@ -62,6 +64,8 @@ def _with_lag(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any]
         return claim, ""
     longest = asked_lag(study, points)
     if longest < needed:
+        if study.adopted and not longest:
+            return claim, f"it is about lags of {needed:g} steps or more, and no lag was recorded"
         return (
             claim,
             f"it is about lags of {needed:g} steps or more, and the task asks for {longest}",

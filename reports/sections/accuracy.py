@@ -49,9 +49,9 @@ HOW = (
     "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
     " the [interval] of that mean. Two arms whose bars overlap much are not shown to differ; two"
     " whose bars are apart differ on these seeds. A mark far from its neighbours is a seed"
-    " that behaved differently, not an error in the figure. At the dashed [baseline|baseline,"
-    " memoryless] the sequence is ignored."
+    " that behaved differently, not an error in the figure."
 )
+AT_BASELINE = " At the dashed [baseline|baseline, memoryless] the sequence is ignored."
 
 
 class Accuracy:
@@ -165,7 +165,7 @@ class Accuracy:
             self._by_arm(study, arms),
             width,
             finding,
-            HOW,
+            HOW + (AT_BASELINE if study.recorded("baseline") else ""),
         )
 
     def _by_arm(self, study: Study, arms: pd.DataFrame) -> Table:

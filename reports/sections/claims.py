@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.adopted import noise_words
 from reports.analysis.arms import with_interval
 from reports.analysis.claim_ledger import Entry, all_claims
 from reports.analysis.claim_words import label, sentence, side_values
@@ -71,7 +72,7 @@ class Claims:
         blocks: list[object] = [
             *[Prose(text) for text in _overview(study, own, decided, left)],
             *[Prose(sentence(one)) for one in own],
-            *([_figure(every, len(testable))] if every else []),
+            *([_figure(study, every, len(testable))] if every else []),
         ]
         if decided:
             blocks.append(
@@ -153,7 +154,7 @@ def _counts(claims: list[JudgedClaim]) -> str:
     )
 
 
-def _figure(every: list[JudgedClaim], own: int) -> Figure:
+def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
     picture = draw(lambda rasterized: forest(every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
@@ -173,7 +174,7 @@ def _figure(every: list[JudgedClaim], own: int) -> Figure:
         picture,
         caption,
         f"Claims and what was found. {finding}",
-        _table(every, own),
+        _table(study, every, own),
         WIDTH,
         finding,
         HOW,
@@ -259,7 +260,7 @@ def _found(one: JudgedClaim) -> str:
     return f"{with_interval(one.difference, digits, sign=True)} · {_n(one)}"
 
 
-def _table(every: list[JudgedClaim], own: int) -> Table:
+def _table(study: Study, every: list[JudgedClaim], own: int) -> Table:
     rows: Rows = [
         [
             one.statement,
@@ -287,8 +288,9 @@ def _table(every: list[JudgedClaim], own: int) -> Table:
     ]
     notes = (
         "Effect: better minus worse, in the direction of the claim, over arms that are alike in"
-        " everything else, arms weighing equally; t over seeds within arms with the test set's"
-        " noise for means, Newcombe's interval for shares of points, a bootstrap over arms for AUC."
+        " everything else, arms weighing equally; t over seeds within arms"
+        f"{noise_words(study, ' with the noise of the test set')} for means, Newcombe's interval"
+        " for shares of points, a bootstrap over arms for AUC."
         " Scores of the ledger's claims matter from a share of the way between baseline and"
         " perfect, so that one claim fits every task."
     )

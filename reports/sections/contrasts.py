@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.adopted import noise_words
+from reports.analysis.adopted import lost_words, noise_words
 from reports.analysis.arms import with_interval
 from reports.analysis.comparison import side_words
 from reports.analysis.contrasts import (
@@ -376,8 +376,8 @@ def _table(study: Study, family: Family) -> Table:
         " luck of the permutations could decide, there are more of"
         f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if"
         " it differs tenfold between arms, a nominal .05 is truly .06 to .08 (simulated)."
-        " Diverged and unsolved points count. How large a term is stands under Effects and"
-        " interactions."
+        f"{lost_words(study, ' Diverged and unsolved points count.')} How large a term is stands"
+        " under Effects and interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
 

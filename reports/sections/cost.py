@@ -8,7 +8,7 @@ from reports.analysis.arms import with_counted
 from reports.analysis.costs import with_cost, work_factors
 from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data.study import Study
-from reports.formatting import count, duration, levels, number, percent
+from reports.formatting import count, duration, known, levels, number, percent
 from reports.statistics.survival import planned_updates, trained_updates
 from study.records import ENDED
 
@@ -22,6 +22,13 @@ class Cost:
     def render(self, study: Study) -> Section:
         points = with_cost(study, with_counted(study))
         seconds = points["seconds"].dropna()
+        if study.adopted:
+            text = (
+                f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'run')}"
+                f" (median {number(float(seconds.median()), 1)} s), as they were recorded: on which"
+                " machine, and what else it did, is not known."
+            )
+            return Section([Prose(text), _as_recorded(study, points)])
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         sentence = (
             f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'point')}"
@@ -33,6 +40,18 @@ class Cost:
         )
         sentence += saved(points)
         return Section([Prose(sentence), _table(study, points)])
+
+
+def _as_recorded(study: Study, points: pd.DataFrame) -> Table:
+    """Seconds of adopted runs by arm."""
+    rows: Rows = []
+    for arm, own in points.groupby("arm"):
+        seconds, size = float(own["seconds"].mean()), float(own["params"].mean())
+        label = study.arms.set_index("arm").loc[arm, "label"]
+        values = Cell(f"{size:,.0f}", size) if known(size) else "not recorded"
+        rows.append([label, Cell(number(seconds, 1), seconds), values, str(len(own))])
+    columns = ["arm", "seconds per run (mean)", "trained values", "runs"]
+    return Table(columns, rows, "Seconds by arm", filtered=True)
 
 
 def _table(study: Study, points: pd.DataFrame) -> Table:

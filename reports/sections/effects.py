@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from reports.analysis.adopted import lost_words
 from reports.analysis.arms import with_counted, with_interval
 from reports.analysis.effect_words import (
     IN_RESULTS,
@@ -32,9 +33,12 @@ HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
     " its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no"
-    " recipe decides. On the left for the score, on the right for transport [D]: a factor that is"
-    " long on one side and not on the other moves accuracy without moving [credit], or the reverse."
-    " What the arms that are there cannot tell apart has one bar together, called confounded."
+    " recipe decides. What the arms that are there cannot tell apart has one bar together, called"
+    " confounded."
+)
+TWO_SIDES = (
+    " On the left for the score, on the right for transport [D]: a factor that is long on one side"
+    " and not on the other moves accuracy without moving [credit], or the reverse."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
@@ -58,7 +62,7 @@ class Effects:
         found = {text: of.shares for text, of in terms.items() if of.shares}
         blocks: list[object] = []
         if found:
-            blocks += [Prose(_sentence(study, terms, found)), _shares(terms, found)]
+            blocks += [Prose(_sentence(study, terms, found)), _shares(study, terms, found)]
         else:
             why = (
                 "one seed per arm leaves no spread over seeds to compare effects with, or nothing"
@@ -154,7 +158,7 @@ def _overlap(found: dict[str, Shares]) -> list[str]:
     ]
 
 
-def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
+def _shares(study: Study, terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
     names = {one.name: one for of in found.values() for one in of.terms}
     order = [*sorted(names, key=lambda name: (not names[name].factors, name == HIGHER)), SEEDS]
     picture = draw(lambda rasterized: bars_of_shares(found, order), name="shares")
@@ -177,7 +181,7 @@ def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
     caption = (
         "Share of all variance, corrected for what the spread over seeds alone would show (ω², 0 at"
         " least), with 95 % intervals (generalised confidence). A term is what its factors do"
-        " beyond their single effects. Points that diverged count."
+        " beyond their single effects." + lost_words(study, " Points that diverged count.")
     )
     return Figure(
         picture,
@@ -186,7 +190,7 @@ def _shares(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Figure:
         _table(terms, found),
         WIDTH,
         finding,
-        HOW_SHARES,
+        HOW_SHARES + (TWO_SIDES if len(found) > 1 else ""),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from reports.analysis.arms import WORST, worst_words
 from reports.analysis.spikes import spikes
 from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
 from reports.data.study import MISSING, Study
@@ -48,12 +49,13 @@ class Failures:
             or "No point failed"
         )
         quietly = "" if study.adopted else f"; {len(silent)} diverged silently"
-        blocks: list[object] = [
-            Prose(
-                f"{sentence}{quietly}. Divergence is a result and counts in"
-                " every statistic; a missing point is missing, and counts in none."
-            )
-        ]
+        counting = (
+            "Divergence is a result and counts in every statistic; a missing point is missing, and"
+            " counts in none"
+            if worst_words(study) == WORST
+            else "A run without a score counts in no mean"
+        )
+        blocks: list[object] = [Prose(f"{sentence}{quietly}. {counting}.")]
         spiked = spikes(study, [*wrong["id"], *silent["id"]])
         rows = [_row(point, label, spiked) for _, point in study.for_listing(wrong).iterrows()]
         if rows:

@@ -35,6 +35,10 @@ HOW = (
     " fall is a network that learned late. What is learned and does not carry over to new"
     " data is the [training gap] in the table."
 )
+HOW_RECORDED = (
+    "Above: the validation loss as it was recorded. Below: the score. A line is one network; lines"
+    " of one colour that lie together say that the seed matters little."
+)
 
 
 class LearningCurves:
@@ -56,9 +60,10 @@ class LearningCurves:
         history = history[history["val_loss"].notna() | history["val_score"].notna()].merge(
             study.grid[["id", "baseline_loss"]], on="id"
         )
-        history["share"] = history["val_loss"].astype(float) / history["baseline_loss"].astype(
-            float
-        ).where(lambda loss: loss > 0)
+        baseline = history["baseline_loss"].astype(float)
+        history["share"] = history["val_loss"].astype(float) / (
+            baseline.where(lambda loss: loss > 0) if study.recorded("baseline_loss") else 1.0
+        )
         history = thin(history, self.longest)
         blocks: list[object] = [
             Prose("How fast does each recipe learn, and does it keep what it learned?")
@@ -69,6 +74,8 @@ class LearningCurves:
             if len(lines):
                 blocks += [Heading(f"Task {task}")] if task else []
                 blocks.append(self._figure(study, lines, own, task))
+        if study.adopted and not study.recorded("train_score"):
+            return Section(blocks)
         gap_text, gap_table = self._gap(study, points)
         return Section([*blocks, Prose(gap_text), gap_table])
 
@@ -110,9 +117,8 @@ class LearningCurves:
             f" colour: {ink_key}"
             + (f"; line style: {dash_key}" if dash_key else "")
             + (f"; {listing(lost)} not distinguished" if lost else "")
-            + ". Dashed grey: the memoryless baseline"
-            + (", and the score that counts as solved" if known(solved) else "")
             + "."
+            + _dashed(baseline, solved)
             + " Lines that reach the frame continue beyond it."
             + (
                 " A curve that ends early diverged, was solved and ended there as declared, or had"
@@ -121,7 +127,8 @@ class LearningCurves:
                 else ""
             )
         )
-        return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, HOW)
+        how = HOW if study.recorded("baseline_loss") else HOW_RECORDED
+        return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, how)
 
     def _end(
         self, study: Study, points: pd.DataFrame, names: Sequence[str], task: str | None
@@ -158,6 +165,13 @@ class LearningCurves:
             "range",
             *(["learning rate at the end, median"] if scheduled else []),
         ]
+        if study.adopted and not study.has_rule(points).any():
+            medians = [f"{row[0]} {row[4]}" for row in rows]
+            columns, rows = columns[:2] + columns[4:], [row[:2] + row[4:] for row in rows]
+            return (
+                f"Best validation {study.metric}, median over runs: {listing(medians)}.",
+                Table(columns, rows, "Learning, by " + key),
+            )
         rule = f"the rule of {task}" if task else "the task's rule"
         return (
             (
@@ -224,6 +238,13 @@ def _signed(extreme: tuple[float, str]) -> str:
     return f"{number(gap, decimals(gap, least=3), sign=True)} ({name})"
 
 
+def _dashed(baseline: float | None, solved: float | None) -> str:
+    """What the dashed lines are."""
+    marks = {"the memoryless baseline": baseline, "the score that counts as solved": solved}
+    names = [name for name, mark in marks.items() if known(mark)]
+    return f" Dashed grey: {', and '.join(names)}." if names else ""
+
+
 def _marks(study: Study, task: str | None) -> tuple[float | None, float | None]:
     """Baseline and solving score of the task, on the scale of the figure."""
     facts = study.tasks.get(task or "", study.task)
@@ -287,8 +308,10 @@ def curves(
         rasterized=rasterized,
         **_line_style(dash_key, dashes),
     )
+    relative = study.recorded("baseline_loss")
+    loss = "validation loss / baseline" if relative else "validation loss"
     rows = (
-        ("share", "validation loss / baseline", 1.0, None),
+        ("share", loss, 1.0 if relative else None, None),
         ("val_score", f"validation {study.metric}", *marked),
     )
     last = float(history["update"].max() or 1)
@@ -328,7 +351,7 @@ def _limits(
     values = history.loc[history["update"] > 0, column].astype(float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    if column == "share" and len(values):
+    if column == "share" and len(values) and marks:
         high = min(high, max(1.5, float(values.quantile(0.98))))
     if column == "val_score" and as_skill:
         low = max(low, -0.25)  # errors have no floor

@@ -86,7 +86,7 @@ class RecipeSection:
                     Cell(with_interval(one, 3), one.value if known(one.value) else None),
                     str(row["n"]),
                     solved_words(study, row),
-                    f"{row['lost']}/{row['n']}",
+                    f"{row['lost']}/{row['n']}" if study.recorded("diverged") else "n/a",
                     *([_fresh(fresh.get(arm))] if fresh else []),
                     "first" if arm == found.first else _close(found, arm),
                     (

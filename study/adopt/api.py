@@ -149,8 +149,8 @@ def _told(
         }
         said = ", ".join(f"{n} {status}" for status, n in ends.items() if n)
         lines.append(
-            f"{len(lost)} of {len(runs)} runs have no score ({said}), such as {lost[0].where}; a"
-            f" column {STATUS} says which diverged"
+            f"{len(lost)} of {len(runs)} runs have no score ({said}), such as {lost[0].where}"
+            + ("" if STATUS in source.rows else f"; a column {STATUS} would say which diverged")
         )
     if options.val_score is None and not any("val_score" in run.row for run in runs):
         lines.append(

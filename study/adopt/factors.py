@@ -13,6 +13,7 @@ from study.records import CHOICES, POINTS, SIZES, TABLES, StudyError
 MOST_SINGLE = 30
 # Names that pages use for something else; a factor of such a name is called settings.NAME.
 SETTINGS = "settings."
+RESULTS = {column.name for column in POINTS} - {*CHOICES, *SIZES, "lag", "steps"}
 WORDS = """above apart arm at away behind best by cost count counted declared diverged end ended
 failed first gate health high horizon index key kind label labels layout learned least level line
 linked log lost low mean missing n name number objective order other outcomes panel place planned
@@ -112,8 +113,7 @@ def choose(
         if name not in others and len(set(columns[name])) == 1 and columns[name][0] is not None
     }
     if source.settings is None:  # of a table, nobody knows which columns are results
-        results = {column.name for column in POINTS} - {*CHOICES, *SIZES}
-        fixed = {name: value for name, value in fixed.items() if name not in results}
+        fixed = {name: value for name, value in fixed.items() if name not in RESULTS}
     keyed = {key_of(name, task): value for name, value in fixed.items()}
     return Factors(varying, task, keyed, told)
 
@@ -123,12 +123,11 @@ def _found(
 ) -> tuple[list[str], str]:
     """Columns that vary, and one line on them and on those that vary and were left out."""
     rows = len(source.rows)
-    results = {column.name for column in POINTS} - {*CHOICES, *SIZES}
     known = source.settings is not None
     candidates = [
         name
         for name in (source.settings if source.settings is not None else columns)
-        if name not in others and (known or name not in results) and len(set(columns[name])) > 1
+        if name not in others and (known or name not in RESULTS) and len(set(columns[name])) > 1
     ]
     chosen: list[str] = []
     left: list[str] = []
