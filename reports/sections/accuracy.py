@@ -27,7 +27,7 @@ from reports.analysis.arms import (
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
-from reports.analysis.tallies import tally
+from reports.analysis.tallies import Tally, tally
 from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study, range_of
@@ -150,8 +150,7 @@ class Accuracy:
             )
             + ". "
             + (
-                f"✕: {found.lost} lost ({found.diverged} diverged, {found.silent} silently),"
-                f" counted with {worst_words(study)}. "
+                f"✕: {found.lost} lost ({_lost(found)}), counted with {worst_words(study)}. "
                 if found.lost
                 else ""
             )
@@ -319,6 +318,11 @@ def _value_and_interval(one: Estimate) -> tuple[Cell, str]:
         Cell(number(one.value, digits), one.value if known(one.value) else None),
         interval(one.low, one.high, digits),
     )
+
+
+def _lost(found: Tally) -> str:
+    quietly = f", {found.silent} silently" if found.silent else ""
+    return f"{found.diverged} diverged{quietly}"
 
 
 def _dashed(study: Study, points: pd.DataFrame) -> str:

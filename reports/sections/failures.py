@@ -57,7 +57,10 @@ class Failures:
         )
         blocks: list[object] = [Prose(f"{sentence}{quietly}. {counting}.")]
         spiked = spikes(study, [*wrong["id"], *silent["id"]])
-        rows = [_row(point, label, spiked) for _, point in study.for_listing(wrong).iterrows()]
+        none = NO if len(study.table("history")) or not study.adopted else "not recorded"
+        rows = [
+            _row(point, label, spiked, none) for _, point in study.for_listing(wrong).iterrows()
+        ]
         if rows:
             blocks.append(
                 Table(
@@ -100,7 +103,9 @@ class Failures:
         ]
 
 
-def _row(point: pd.Series, label: Mapping[int, str], spiked: Mapping[str, str]) -> list[Cell | str]:
+def _row(
+    point: pd.Series, label: Mapping[int, str], spiked: Mapping[str, str], none: str
+) -> list[Cell | str]:
     """A point without a full run, and why."""
     reason = point["reason"] or (
         "nothing stored yet" if point["status"] == MISSING else "no reason stored"
@@ -112,7 +117,7 @@ def _row(point: pd.Series, label: Mapping[int, str], spiked: Mapping[str, str]) 
         f"{STATUS_SYMBOLS[point['status']]} {point['status']}",
         Cell(private(str(reason)), None, "wrap"),
         f"{at:,.0f}" if at == at else "–",
-        spiked.get(point["id"], NO),
+        spiked.get(point["id"], none),
     ]
 
 

@@ -84,11 +84,14 @@ class Summary:
         blocks: list[object] = []
         missing = int((study.grid["status"].isin([MISSING, "failed"])).sum())
         if missing:
+            rests = (
+                "runs without a score count in no number below"
+                if study.adopted
+                else "every number below rests on the points stored so far"
+            )
             blocks.append(
                 Notice(
-                    f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: every number below"
-                    " rests on the points stored so far.",
-                    "banner",
+                    f"INCOMPLETE {len(study.grid) - missing}/{len(study.grid)}: {rests}.", "banner"
                 )
             )
         blocks += [Prose(text, "lead") for text in self._answer(study, arms, points)]
@@ -384,7 +387,8 @@ class Summary:
             return Box([("no point yet", "word"), (f"0 of {arm['declared']} seeds", "")], "empty")
         word, kind = verdict_words(arm)
         short = "" if arm["n"] == arm["declared"] else f" of {arm['declared']}"
-        score = f"{score_words(arm['score'])} · n={arm['n']}{short}"
+        n = arm["score"].n if study.adopted else arm["n"]  # a lost run may have no score
+        score = f"{score_words(arm['score'])} · n={n}{short}"
         if study.adopted:
             solved = solved_words(study, arm) if has_rule(study, int(arm["arm"])) else ""
             lost = f"{arm['lost']} lost" if arm["lost"] else ""
@@ -420,12 +424,11 @@ class Summary:
         if len(diverged):
             key = study.matrix_factors[0]
             where = diverged[key].value_counts()
+            dropped = ", never dropped" if worst_words(study) == WORST else ""
             sentences.append(
                 f"{count(len(diverged), 'point')} diverged"
                 f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
-                f" and {_counts_with(study, len(diverged))}, never dropped."
-                if worst_words(study) == WORST
-                else f" and {_counts_with(study, len(diverged))}."
+                f" and {_counts_with(study, len(diverged))}{dropped}."
             )
         silent = tally(points).silent
         if silent:

@@ -155,6 +155,7 @@ def _told(
     if options.val_score is None and not any("val_score" in run.row for run in runs):
         lines.append(
             "no validation score: the page recommends no arm, since test scores must not choose one"
+            " (--val-score names the column)"
         )
     if options.score.lower().startswith("val"):
         lines.append(f"warning: the page calls {options.score} a test score; its name says other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from study.records import CHOICES, POINTS, SIZES, TABLES, StudyError
 MOST_SINGLE = 30
 # Names that pages use for something else; a factor of such a name is called settings.NAME.
 SETTINGS = "settings."
+# Words in the names of scores, and whether a higher one is better.
+HIGHER = ("acc", "accuracy", "f1", "auc", "auroc", "r2", "precision", "recall", "bleu", "iou")
+LOWER = ("loss", "error", "mse", "mae", "rmse", "nll", "perplexity", "ppl", "bpc", "mape", "wer")
+PARTS = ("train", "val", "valid", "validation", "test")
 RESULTS = {column.name for column in POINTS} - {*CHOICES, *SIZES, "lag", "steps"}
 WORDS = """above apart arm at away behind best by cost count counted declared diverged end ended
 failed first gate health high horizon index key kind label labels layout learned least level line
@@ -137,7 +142,7 @@ def _found(
             left.append(f"{name} (empty in some rows)")
         elif len(set(values)) == rows and len(candidates) > 1 and rows > 2:
             left.append(f"{name} (differs in every row)")
-        elif not known and _measured(values):
+        elif not known and _measured(name, values):
             left.append(f"{name} (looks measured)")
         elif same := next((one for one in chosen if _same(columns[one], values)), None):
             left.append(f"{name} (varies as {same} does)")
@@ -149,10 +154,11 @@ def _found(
     return chosen, f"factors found: {', '.join(chosen)}{without}. --factors names others"
 
 
-def _measured(values: Sequence[object]) -> bool:
-    """Whether a column has fractions most of which occur once."""
+def _measured(name: str, values: Sequence[object]) -> bool:
+    """Whether a column has fractions most of which occur once, or is called as scores are."""
     fractions = any(isinstance(one, float) for one in values)
-    return fractions and len(set(values)) > len(values) / 2
+    called = set(re.split(r"[^a-z0-9]+", name.lower())) & {*HIGHER, *LOWER, *PARTS}
+    return fractions and (bool(called) or len(set(values)) > len(values) / 2)
 
 
 def _same(one: Sequence[object], other: Sequence[object]) -> bool:

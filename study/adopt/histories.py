@@ -34,10 +34,9 @@ def of_runs(
     if given is None:
         if source.history is None:
             return {}
-        own = dict(source.history.groupby("run"))
         found = {
             int(at): _table(rows, options, [source.where[int(at)]] * len(rows))
-            for at, rows in own.items()
+            for at, rows in source.history.groupby("run")
         }
         return {at: table for at, table in found.items() if len(table) > 1}
     if not isinstance(given, pd.DataFrame | str | Path):

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from study.adopt.factors import HIGHER, LOWER
 from study.adopt.source import Source
 from study.records import StudyError
 
-HIGHER = ("acc", "accuracy", "f1", "auc", "auroc", "r2", "precision", "recall", "bleu", "iou")
-LOWER = ("loss", "error", "mse", "mae", "rmse", "nll", "perplexity", "ppl", "bpc", "mape", "wer")
 STATUS = "status"
 
 

@@ -183,7 +183,7 @@ def _solved(
     else by the validation score, else by the score itself.
     """
     if options.solved is None:
-        return {}
+        return {"outcome": _outcome(record, False)}
     limit = options.solved
 
     def meets(score: float) -> bool:

@@ -1,15 +1,15 @@
 """Runs of Weights & Biases as they lie on disk, finished or not; nothing is sent or asked for.
 
-A run's .wandb file is read by wandb's own reader (`wandb leet inspect`), which has no Python API.
+A run's .wandb file is read by wandb's own reader, which has no Python API: what `wandb leet inspect
+--json` runs, without the second that the Python of that command takes for each run.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,11 @@ def runs_in(folder: Path) -> list[Path]:
 def of_folder(folder: Path, files: Sequence[Path]) -> Source:
     """The runs in these files: config, summary, history and how each ended."""
     package()
+    from wandb.util import get_core_path
+
+    read = functools.partial(_read, str(get_core_path()))
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(_read, files))
+        runs = list(pool.map(read, files))
     rows = [
         {
             **{key: plain(_number(value)) for key, value in run["summary"].items()},
@@ -62,21 +65,19 @@ def of_folder(folder: Path, files: Sequence[Path]) -> Source:
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(reader: str, file: Path) -> dict[str, Any]:
     """{config, summary, history, state} of one run; later records replace earlier ones."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    environment = {**os.environ, "WANDB_ERROR_REPORTING": "false", "WANDB_MODE": "offline"}
+    options = ["--no-observability", "--json", "--run-file", str(file), str(file.parent.parent)]
     try:
         done = subprocess.run(
-            command,
-            env=environment,
+            [reader, "leet", "inspect", *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SECONDS,
             check=True,
         )
         records = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-    except (subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
         said = getattr(error, "stderr", b"") or str(error).encode()
         why = said.decode(errors="replace").strip().splitlines()[-1:]
         raise StudyError(

@@ -13,6 +13,7 @@ from study.store.digests import is_intact, signed
 from study.store.validate import MEND, wrong_study
 
 NAME = "study.json"
+ADOPTED = "adopted"  # in a fingerprint: the runs were trained elsewhere (study.adopt)
 # What a study's folder may hold before its study.json; so may the partial file of another launch.
 EARLIER = ("search", "wandb", "leases", "jobs")
 
@@ -71,6 +72,14 @@ class Declaration:
                 " Choose another name=…"
             )
         stored = self.read()["fingerprint"]
+        if bool(stored.get(ADOPTED)) != bool(fingerprint.get(ADOPTED)):
+            holds, now = "networks that this tool trained", "adopt these runs"
+            if stored.get(ADOPTED):
+                holds, now = "runs that were adopted from elsewhere", "train networks"
+            raise StudyError(
+                f"{folder}: holds {holds}; {now} under a name of its own: name=…, since the two do"
+                " not mix"
+            )
         differences = [
             f"  {key}: stored {stored.get(key)!r}, now {value!r}"
             for key, value in fingerprint.items()
