@@ -290,7 +290,7 @@ def _status(args: argparse.Namespace) -> int:
             f"  {point['status']}: {label[point['arm']]}, seed {point['seed']} ({point['id']}):"
             f" {point['reason']}"
         )
-        if point["status"] == "failed":
+        if point["status"] == "failed" and not study.adopted:
             print(f"    raised in {_place(store.result(str(point['id'])))}")
     if len(study.outside_grid):
         print(f"also present, outside the last declaration: {len(study.outside_grid)}")

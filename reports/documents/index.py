@@ -86,9 +86,8 @@ def entry(folder: Path, base: Path) -> Entry:
             name = f"recommended{f' on {task}' if task else ''}, test {study.metric}"
             facts.append((name, f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
         times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
-        facts.append(
-            ("last launch (UTC)", max(times)[:16].replace("T", " ") if times else "not recorded")
-        )
+        when = "adopted (UTC)" if study.adopted else "last launch (UTC)"
+        facts.append((when, max(times)[:16].replace("T", " ") if times else "not recorded"))
         verdicts = counted(study.stored["verdict"].tolist(), VERDICTS)
         words = [
             (f"{VERDICT_SYMBOLS[name]} {name} {n}", f"v-{name}") for name, n in verdicts.items()

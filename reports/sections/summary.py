@@ -398,7 +398,7 @@ class Summary:
 
     def _caveats(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[str]:
         sentences = []
-        seeds = len(study.seeds)
+        seeds, recommended = len(study.seeds), not study.adopted or bool(leaders(study))
         pooled = (
             "; which can be told apart from the first rests on the spread over seeds pooled over"
             " all arms"
@@ -408,7 +408,7 @@ class Summary:
                 f"{count(seeds, 'seed')} per arm: single arms are shown"
                 f" {'with their intervals' if seeds > 1 else 'without intervals'} and not tested"
                 " against each other one by one (no permutation test of two arms can reach p < .05"
-                f" below 4 seeds each){pooled if seeds > 1 else ''}."
+                f" below 4 seeds each){pooled if seeds > 1 and recommended else ''}."
             )
         if points.empty:
             return sentences

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Sequence
 from typing import Any
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    from study.adopt.__main__ import main as command
+
+    return command(arguments)
 
 
 class _Callable(types.ModuleType):

@@ -56,9 +56,8 @@ def write(
             records = [_record(run, source, time) for run in runs]
             stored = _stored(store)
             _check_stored(store, stored, runs, records, source)
-            new = [record for record in records if record.id not in stored["grid"]]
-            for record in new:
-                store.write(record)
+            # A stored point that was set aside since is written again.
+            new = [record for record in records if store.status(record.id) is None]
             declared = _declaration(options, factors, runs, records, stored, comparisons, source)
             launch = {
                 "id": leases.id,
@@ -80,6 +79,8 @@ def write(
                 },
                 launch,
             )
+            for record in new:  # if this is interrupted, the same command stores what is missing
+                store.write(record)
             store.write_points_table()
     except OSError as error:
         raise StudyError(
@@ -144,9 +145,9 @@ def _check_stored(
     """A stored run must come again as it was, and from where it was."""
     there = {_key(point["labels"], point["seed"]): id for id, point in stored["grid"].items()}
     for run, record in zip(runs, records, strict=True):
-        if record.id not in stored["grid"]:
+        if store.status(record.id) is None:
             other = there.get(_key(record.labels, run.seed))
-            if other is not None:
+            if other is not None and other != record.id:
                 origin = store.result(other)["provenance"].get(ADOPTED, {})
                 raise StudyError(
                     f"{run.where}: {described(run.labels, run.seed)} was adopted before, from"
