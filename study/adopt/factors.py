@@ -32,24 +32,27 @@ USED = (
 
 @dataclass(frozen=True)
 class Factors:
-    """names: of columns, in order. task: the column of tasks, varying or not. fixed: settings that
-    are the same in every run, by their keys. told: how they were found, "" if they were named.
+    """keys: what each column is called in the study, in order. fixed: settings that are the same in
+    every run, by their keys. told: how the factors were found, "" if they were named.
     """
 
-    names: Sequence[str]
-    task: str | None
+    keys: Mapping[str, str]
     fixed: Mapping[str, object]
     told: str
 
-    def key(self, column: str) -> str:
-        """What a factor is called in the study."""
-        return key_of(column, self.task)
+    @property
+    def names(self) -> list[str]:
+        """The columns."""
+        return list(self.keys)
 
 
-def key_of(column: str, task: str | None) -> str:
+def key_of(column: str, levels: Sequence[object], task: str | None) -> str:
+    """What a column is called in the study: by its name, unless that means something else there."""
     if column == task:
         return "task"
-    return f"{SETTINGS}{column}" if column in USED else column
+    is_size = all(isinstance(one, int) for one in levels)
+    used = column in USED or (column in SIZES and not is_size)
+    return f"{SETTINGS}{column}" if used else column
 
 
 def levels_of(values: Sequence[object]) -> list[object]:
@@ -119,8 +122,12 @@ def choose(
     }
     if source.settings is None:  # of a table, nobody knows which columns are results
         fixed = {name: value for name, value in fixed.items() if name not in RESULTS}
-    keyed = {key_of(name, task): value for name, value in fixed.items()}
-    return Factors(varying, task, keyed, told)
+    keys = {name: key_of(name, columns[name], task) for name in [*varying, *fixed]}
+    if len(set(keys.values())) < len(keys):
+        twice = max(keys.values(), key=[*keys.values()].count)
+        raise StudyError(f"factors: two columns would be called {twice}; rename one of them")
+    constant = {keys[name]: value for name, value in fixed.items()}
+    return Factors({name: keys[name] for name in varying}, constant, told)
 
 
 def _found(

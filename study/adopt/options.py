@@ -77,6 +77,11 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
             raise StudyError(f"{what}: must be a number, got {given[what]!r}")
     metric = given["metric"] or _metric(given["score"])
     better = _direction(given["higher_is_better"], given["score"])
+
+    def by_name(column: str) -> str | None:
+        """A column that says by its name what it is, unless it was named as a factor."""
+        return column if column in columns and column not in (factors or ()) else None
+
     options = Options(
         name=name,
         factors=factors,
@@ -86,8 +91,8 @@ def checked(source: Source, given: Mapping[str, Any]) -> Options:
         higher_is_better=better,
         solved=given["solved"],
         baseline=given["baseline"],
-        val_score=given["val_score"] or ("val_score" if "val_score" in columns else None),
-        val_loss=given["val_loss"] or ("val_loss" if "val_loss" in columns else None),
+        val_score=given["val_score"] or by_name("val_score"),
+        val_loss=given["val_loss"] or by_name("val_loss"),
         task=task,
         question=str(given["question"] or ""),
         title=str(given["title"] or ""),

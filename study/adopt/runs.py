@@ -55,7 +55,7 @@ def checked_runs(
     columns = {name: levels_of(source.rows[name].tolist()) for name in factors.names}
     labels = [
         {
-            factors.key(name): _level(values[at], name, source.where[at])
+            factors.keys[name]: _level(values[at], name, source.where[at])
             for name, values in columns.items()
         }
         for at in range(len(source.rows))

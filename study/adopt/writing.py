@@ -198,7 +198,7 @@ def _declaration(
             record.id, {"id": record.id, "seed": run.seed, "labels": dict(record.labels)}
         )
     points = list(grid.values())
-    keys = [factors.key(name) for name in factors.names]
+    keys = list(factors.keys.values())
     return {
         "factors": {key: ordered([point["labels"][key] for point in points]) for key in keys},
         "seeds": sorted({point["seed"] for point in points}),
@@ -215,7 +215,7 @@ def _declaration(
             "score": options.score,
             "seed": options.seed,
             "val_score": options.val_score,
-            "keys": {name: factors.key(name) for name in factors.names},
+            "keys": dict(factors.keys),
         },
     }
 

@@ -123,7 +123,7 @@ def test_claims_stay_when_runs_are_added(tmp_path: Path):
 
 def test_any_column_may_be_a_factor(tmp_path: Path):
     """Names that pages use otherwise are kept apart from what they stand for there."""
-    names = ["lag", "time", "D", "loss", "arm"]
+    names = ["lag", "time", "D", "val_loss", "updates"]
     for name in names:
         table = runs().rename(columns={"cell": name})
         result = study.adopt(
