@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.records import POINTS, STATUSES, StudyError
+from study.records import POINTS, StudyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,7 +257,7 @@ def _whole(path: Path, text: str) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from reports.data.study import MISSING, Study, cores
+    from reports.data.study import Study, cores
     from study.store import Store
     from study.store.search import SearchStore
 
@@ -277,7 +277,7 @@ def _status(args: argparse.Namespace) -> int:
             return 0
     study = Study(Store(args.folder, without=damaged), stored)
     counts = study.grid["status"].value_counts()
-    sentences = [f"{counts.get(status, 0)} {status}" for status in (*STATUSES, MISSING)]
+    sentences = [f"{counts.get(status, 0)} {status}" for status in study.statuses]
     print(
         f"{study.name}: {len(study.grid)} points declared ({len(study.arms)} arms,"
         f" {len(study.seeds)} seeds): {', '.join(sentences)}"

@@ -56,7 +56,7 @@ def _counts(study: Study) -> list[Finding]:
     points, of = study.stored, classes(study.stored)
     every, ruled = pd.Series(True, index=points.index), study.has_rule(points)
     shares = [
-        (LOST, of["lost"], every),
+        (LOST, of["lost"], every & study.recorded("diverged")),
         (SOLVED, of["solved"], ruled),
         ("solved at some time", of["ever"], ruled),
         ("solved at some time and kept it to the end", of["solved"], of["ever"]),

@@ -21,7 +21,7 @@ from study.config.paths import conf_folder
 from study.design.outcomes import solved_at_end
 from study.design.power import is_share
 from study.design.problems import of_problem
-from study.records import POINTS, SIZES, StudyError
+from study.records import POINTS, SIZES, STATUSES, StudyError
 from study.store import Store
 from study.store.ends import with_ends
 from study.store.validate import MEND
@@ -225,6 +225,13 @@ class Study:
     def adopted(self) -> bool:
         """Whether the runs were trained elsewhere (study.adopt), which recorded less."""
         return bool((self.record.get("fingerprint") or {}).get("adopted"))
+
+    @property
+    def statuses(self) -> list[str]:
+        """Statuses to count: of adopted runs those that occur, as nobody looked for the others."""
+        there = set(self.grid["status"])
+        every = (*STATUSES, MISSING)
+        return [name for name in every if name in there or not self.adopted]
 
     @property
     def replicates(self) -> bool:

@@ -244,9 +244,12 @@ def _values(study: Study, condition: Condition) -> dict[str, Any]:
     grid = _points_of(study, condition)
     label = dict(zip(study.arms["arm"], study.arms["label"], strict=True))
     if condition.subject in WORDS:
+        words = grid[condition.subject]
+        if condition.value == "diverged" and not study.recorded("diverged"):
+            words = words.where(words.ne("done"), None)  # it may have, and nobody said so
         return {
-            f"{label[point['arm']]} seed {point['seed']}": point[condition.subject]
-            for _, point in grid.iterrows()
+            f"{label[point['arm']]} seed {point['seed']}": word
+            for (_, point), word in zip(grid.iterrows(), words, strict=True)
         }
     values = {}
     for arm in grid["arm"].drop_duplicates():
@@ -322,7 +325,7 @@ def summary_line(study: Study, words: Sequence[str]) -> str:
     )
     parts.append(
         f"{count(len(study.grid), 'point')}: "
-        + ", ".join(f"{int(status.get(name, 0))} {name}" for name in (*STATUSES, MISSING))
+        + ", ".join(f"{int(status.get(name, 0))} {name}" for name in study.statuses)
     )
     verdicts = list(claims(study).values())
     if verdicts:

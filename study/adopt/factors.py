@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.formatting import private
 from study.adopt.source import Source
 from study.records import CHOICES, POINTS, SIZES, TABLES, StudyError
 
@@ -126,7 +127,11 @@ def choose(
     if len(set(keys.values())) < len(keys):
         twice = max(keys.values(), key=[*keys.values()].count)
         raise StudyError(f"factors: two columns would be called {twice}; rename one of them")
-    constant = {keys[name]: value for name, value in fixed.items()}
+    # A page shows them, and no path of this machine.
+    constant = {
+        keys[name]: private(value) if isinstance(value, str) else value
+        for name, value in fixed.items()
+    }
     return Factors({name: keys[name] for name in varying}, constant, told)
 
 

@@ -51,7 +51,7 @@ def read(given: object, results: str | None) -> Source:
     if not path.is_dir():
         raise StudyError(f"{path}: there is no such file or folder")
     if runs := wandb.runs_in(path):
-        return wandb.of_folder(path, runs)
+        return wandb.of_files(runs)
     if jobs := hydra.jobs_in(path):
         return hydra.of_folder(path, jobs, results)
     raise StudyError(

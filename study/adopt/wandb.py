@@ -36,7 +36,7 @@ def runs_in(folder: Path) -> list[Path]:
     )
 
 
-def of_folder(folder: Path, files: Sequence[Path]) -> Source:
+def of_files(files: Sequence[Path]) -> Source:
     """The runs in these files: config, summary, history and how each ended."""
     package()
     from wandb.util import get_core_path
@@ -55,7 +55,7 @@ def of_folder(folder: Path, files: Sequence[Path]) -> Source:
     history = [{"run": at, **item} for at, run in enumerate(runs) for item in run["history"]]
     settings = list(dict.fromkeys(key for run in runs for key in run["config"]))
     return Source(
-        folder.resolve().name,
+        files[0].resolve().parent.parent.name,
         "W&B",
         digest_of(path.read_bytes() for path in files),
         pd.DataFrame(rows, dtype=object).astype(object),

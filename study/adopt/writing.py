@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 import study
+from reports.formatting import private
 from study.adopt.factors import Factors, ordered
 from study.adopt.options import Options, check_rule
 from study.adopt.runs import Run, described
@@ -62,7 +63,7 @@ def write(
             launch = {
                 "id": leases.id,
                 "time": time,
-                "command": command,
+                "command": private(command),
                 "versions": {"rnn-gradient-study": study.__version__},
                 ADOPTED: {"name": source.name, "kind": source.kind, "digest": source.digest},
                 "planned": len(runs),

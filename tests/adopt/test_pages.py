@@ -147,10 +147,29 @@ def test_a_page_says_nothing_that_was_not_recorded(tmp_path: Path):
     text = page(result.folder)
     for words in FALSE:
         assert not re.search(words, text), words
+    assert not [one for one in result.findings if one.kind == "count"]
     assert "diverged n/a not recorded" in text
     assert "Not recorded: a rule for solved, the score of a guess" in text
     assert "Adopted from a frame on 20" in text
     assert "Recommended is gru · orthogonal (by validation score)" in text
+
+
+def test_what_was_not_recorded_cannot_be_judged(tmp_path: Path, capsys):
+    folder = study.adopt(runs(), name="a", folder=tmp_path, **SCORES).folder
+    for condition in ("status == diverged", "outcome == stuck", "verdict == shut", "D < -2"):
+        assert reports(["check", str(folder), "--fail-if", condition]) == 1
+        assert "cannot be judged for" in capsys.readouterr().out
+    assert reports(["check", str(folder), "--fail-if", "score < 0.4"]) == 0
+    assert "24 points: 24 done; recommended" in capsys.readouterr().out
+    assert reports(["status", str(folder)]) == 0
+    assert "(6 arms, 4 seeds): 24 done\n" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_ours_cannot_be_exported(tmp_path: Path, capsys):
+    folder = study.adopt(runs(), name="a", folder=tmp_path, **SCORES).folder
+    id = next((folder / "points").iterdir()).name
+    assert reports(["export", str(folder), id]) == 2
+    assert "whose weights were not recorded" in capsys.readouterr().err
 
 
 def test_a_page_without_validation_and_cells_recommends_nothing(tmp_path: Path):

@@ -6,6 +6,7 @@ import importlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -85,6 +86,30 @@ def test_adopting_again_adds_what_is_new_and_changes_nothing_else(tmp_path: Path
     # a part of the table takes nothing away
     again = study.adopt(written(tmp_path, first), name="mine", folder=tmp_path, **SCORES)
     assert again.points.equals(result.points)
+
+
+def test_runs_that_were_set_aside_are_adopted_again(tmp_path: Path):
+    """As are those that an interrupted adoption left out."""
+    path = written(tmp_path, runs())
+    result = study.adopt(path, name="mine", folder=tmp_path, **SCORES)
+    first, second, *_ = sorted((result.folder / "points").iterdir())
+    shutil.rmtree(first)
+    (second / "result.json").write_bytes(b"{}")
+    assert study.adopt(path, name="mine", folder=tmp_path, **SCORES).points.equals(
+        Store(result.folder).points().set_index("id").loc[result.points["id"]].reset_index()
+    )
+    assert not Store(result.folder).damaged()
+
+
+def test_no_path_of_this_machine_is_kept(tmp_path: Path):
+    table = runs(data=str(tmp_path / "data.csv"))
+    path = written(tmp_path, table)
+    done = command(tmp_path, str(path), "--name=mine", "--score=test_acc")
+    assert done.returncode == 0, done.stderr
+    kept = [one.read_text() for one in (tmp_path / "outputs").rglob("*.json")]
+    assert len(kept) == 25
+    assert not [text for text in kept if str(tmp_path) in text]
+    assert "<path>/runs.csv" in page(tmp_path / "outputs" / "mine")
 
 
 def test_another_score_of_a_stored_run_is_refused(tmp_path: Path):
