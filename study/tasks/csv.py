@@ -125,6 +125,7 @@ class Csv(Series):
         )
         self.table.check()
         self.channels, self.units = Channels(), dict[str, str]()
+        self.read_as: str | None = None  # form of dates that are no ISO 8601
 
     def read(self) -> Read:
         settings = self.table
@@ -143,6 +144,7 @@ class Csv(Series):
             reading.target = read_targets(reading, settings)
         if settings.time is not None:
             reading.times = read_times(reading, settings)
+            self.read_as = reading.date_format
         found = features(
             table,
             roles,
@@ -206,6 +208,7 @@ class Csv(Series):
         if not settings.steps:
             return found | {"input": taken | {"layout": "row"}}
         taken |= {"series": settings.series, "time": settings.time}
+        taken |= {"date_format": self.read_as} if self.read_as else {}
         taken |= {"layout": "window" if settings.windowed else "series"}
         of = self.channels
         levels = {key: of.levels[key] for key in taken["columns"] if key in of.levels}

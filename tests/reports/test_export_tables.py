@@ -136,6 +136,27 @@ def test_a_window_of_rows_has_a_class(tmp_path: Path) -> None:
     assert predict(folder, made["input"]).tolist() == made["answer"]
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_dates_are_read_as_they_were_in_training(tmp_path: Path, named: bool) -> None:
+    frame = table(200)[["hour", "wind", "price"]]
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(frame["hour"] * 2 - frame["hour"] % 3, "D")
+    frame = frame.assign(hour=days.dt.strftime("%d/%m/%Y"))
+    given = {"date_format": "%d/%m/%Y"} if named else {}
+    task = node(
+        tmp_path, frame, target="price", features=["wind"], elapsed=True, gaps="allow", **given
+    )
+    folder, outputs = exported(tmp_path, task)
+    assert load_task(task).signature()["input"]["date_format"] == "%d/%m/%Y"
+    count = len(outputs)
+    # the last test window, and the row before it for the time of its first step
+    found = [predict(folder, frame.iloc[: len(frame) - 2]), predict(folder, frame.iloc[:-3])]
+    close(np.reshape(found, (2, -1)), in_units(task, outputs[[count - 1, count - 2]]))
+    made = json.loads((folder / "example.json").read_text(encoding="utf-8"))
+    assert [each.tolist() for each in predict(folder, made["input"])] == made["answer"]
+    with pytest.raises(StudyError, match="'2024-13-40' is neither a number nor a date as %d/%m/%Y"):
+        predict(folder, frame.assign(hour="2024-13-40"))
+
+
 # --- what is known ahead --------------------------------------------------------------------------
 
 KNOWN = {"target": "price", "known": ["holiday", "day"], "categories": "auto"}

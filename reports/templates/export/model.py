@@ -490,7 +490,9 @@ def _from_table(spec, inputs, columns, first):
             _filled(spec, row[: _last(row, spec), None], names, along=True) for row in matrix
         ]
         return sequences, ("row", [first + row for row in range(len(matrix))])
-    moments = None if time is None else _moments(columns[time], time, first)
+    moments = (
+        None if time is None else _moments(columns[time], time, first, spec.get("date_format"))
+    )
     own = [name for name in names if name != spec.get("elapsed") and name not in _later(spec)]
     matrix = _matrix(spec, columns, own, first)
     groups = defaultdict(list)
@@ -682,16 +684,18 @@ def _filled(spec, steps, names, *, along=False):
     return steps
 
 
-def _moments(values, name, first):
-    """[rows] of a column of numbers or dates, as 2024-01-31."""
+def _moments(values, name, first, form=None):
+    """[rows] of a column of numbers or dates, as 2024-01-31 or, in text, as `form`."""
     found = []
     for row, value in enumerate(values):
         try:
+            if form is not None and isinstance(value, str):
+                value = datetime.datetime.strptime(value.strip(), form)
             found.append(_time(value))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"data: column {name}, row {first + row}: {value!r} is neither a number nor a date"
-                " as 2024-01-31"
+                f" as {form or '2024-01-31'}"
             ) from error
     return np.array(found)
 

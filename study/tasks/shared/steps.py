@@ -19,7 +19,8 @@ from study.tasks.shared.times import Times
 class Reading:
     """A table while it is read: what the plan and the page will say about it.
 
-    target: [N] numbers, if the target is one. times: if there is a time column.
+    target: [N, O] numbers, if there are such targets. times: if there is a time column, whose dates
+    are written in `date_format` if it is no ISO 8601.
     """
 
     table: Table
@@ -27,6 +28,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     target: np.ndarray | None = None
     times: Times | None = None
+    date_format: str | None = None
 
     def row(self, row: int | np.integer) -> int:
         """The number of a row in messages."""

@@ -107,6 +107,7 @@ def read_times(reading: Reading, settings: TableSettings) -> Times:
         )
     if read.form is not None:
         reading.notes.append(f"{settings.time}: dates are read as {read.form}")
+    reading.date_format = settings.date_format or read.form
     if settings.resample is not None and not found.dates:
         raise StudyError(
             f"task.resample: column {settings.time} of {settings.path} holds numbers; spans such as"
