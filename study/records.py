@@ -481,6 +481,7 @@ def identity(
     read_by: Collection[str] = (),
     later: Mapping[str, Mapping[str, Any]] | None = None,
     without_effect: Collection[str] = (),
+    executor: str | None = None,
     located: bool = False,
 ) -> str:
     """Id of a grid point: a hash of everything that determines its numbers, and of nothing else.
@@ -488,8 +489,9 @@ def identity(
     `config` is the composed configuration as plain values; `device_type` is cpu or cuda; `read_by`:
     settings of the task whose whole effect is in `data_hash` (Task.read_by); `later`: by the root
     key of a piece, settings that are left out where they have this value, as LATER for root keys;
-    `without_effect`: root keys that this point's network does not read. `located`: the id that
-    earlier versions gave, which depended on where the data lie.
+    `without_effect`: root keys that this point's network does not read; `executor`: the class of
+    one that is not ours, which may train whatever it wants. `located`: the id that earlier versions
+    gave, which depended on where the data lie.
     """
     decides = {
         key: without_later(value, (later or {}).get(key, {}))
@@ -510,6 +512,7 @@ def identity(
         "device_type": device_type,
         "numerics": NUMERICS,
     }
+    decides |= {"executor": executor} if executor is not None else {}
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

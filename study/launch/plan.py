@@ -27,6 +27,9 @@ from study.training.checkpoints import Checkpoints
 from study.training.groups import group_memory, groups
 from study.training.precision import fixed_numerics
 
+OURS = (
+    "study.executors."  # executors that train by the engine or the named trainer, and no other way
+)
 # Root keys that a launch reads once, from its first point.
 OF_A_LAUNCH = (
     "name",
@@ -399,12 +402,15 @@ def _point(combination: Combination, given: Mapping[str, Any], there: Collection
         without_effect=setup.without_effect,
     )
     own = without_idle(setup.nodes, idle(setup))
-    id = id_of(own)
+    executor = str(setup.nodes["executor"].get("_target_"))
+    foreign = None if executor.startswith(OURS) else executor
+    id = id_of(own, executor=foreign)
     if id not in there and there:
-        # as earlier versions named it: by numbers as typed, idle settings, and where data lie
+        # as earlier versions named it: by numbers as typed, idle settings, where data lie, and
+        # whatever trained it
         earlier = [given, setup.nodes]
         found = [id_of(config, located=where) for config in earlier for where in (False, True)]
-        found.append(id_of(own, located=True))
+        found += [id_of(own, located=True), id_of(own)]
         id = next((each for each in found if each in there), id)
     labels = {key: value for key, value in combination.labels.items() if key != "seed"}
     return Point(id, setup.nodes, labels, setup.seed, setup.task.data_hash())

@@ -8,6 +8,7 @@ import pytest
 
 import study
 from study.config.canonical import typed
+from study.new import create
 from study.records import StudyError
 from tests.support.commands import call
 
@@ -84,3 +85,16 @@ def test_idle_settings_are_one_point(tmp_path: Path):
     assert deep.points[0].id != study.plan(None, "tracker=[]", depth=2, seed=0).points[0].id
     with pytest.raises(StudyError, match="changes nothing here"):
         study.plan(None, "tracker=[]", dropout=[0, 0.3], depth=[1, 2], seed=0)
+
+
+def test_what_trains_is_part_of_the_identity(tmp_path: Path):
+    """An executor of the user's own may train anything: its points are not those of our engine."""
+    create("executor", "own_trains", tmp_path)
+    ours, theirs = (
+        study.plan(None, "tracker=[]", executor=name, seed=0, config_dirs=[tmp_path])
+        for name in ("local", "own_trains")
+    )
+    assert ours.points[0].id != theirs.points[0].id
+    assert study.plan(None, "tracker=[]", executor="slurm", seed=0).points[0].id in {
+        ours.points[0].id
+    }
