@@ -84,6 +84,18 @@ def refuse_output_subdir(argv: Sequence[str]) -> None:
 
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+# Settings of hydra-optuna-sweeper (conf/README.md has the table).
+PLUGINS = {
+    "n_trials": "search.trials, for each arm",
+    "n_jobs": "executor.workers",
+    "direction": "what the task says of its metric",
+    "storage": "search.storage",
+    "study_name": "name",
+    "sampler": "search/sampler=NAME",
+    "search_space": "the keys themselves, such as 'optimizer.lr=tag(log,interval(1e-4,1e-1))'",
+    "custom_search_space": "a level file search/NAME.yaml",
+    "max_failure_rate": "search.retries",
+}
 GROUP_NUMBER = "Config group override must be"  # start of Hydra's ValueError for cell=3
 
 
@@ -144,6 +156,8 @@ def compact(error: Exception) -> str:
         "Could not override"
     ):
         key = str(error).split("'")[1]
+        if own := PLUGINS.get(key.removeprefix("hydra.sweeper.").removeprefix("search.")):
+            return f"{key}: is a name of hydra-optuna-sweeper; here it is {own}"
         hint = (
             f"; a setting that only some levels of {key.split('.')[0]} have belongs in a level file"
             f" of its own, {key.split('.')[0]}/NAME.yaml"

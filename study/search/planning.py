@@ -13,7 +13,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from study.config.build import build, describe, fits
 from study.config.check import check_all
@@ -412,6 +412,16 @@ def settings_to_check(spec: Spec, arm: Arm) -> Iterator[Mapping[str, Any]]:
             yield {**arm.default, key: value}
 
 
+def _whole_numbers(spec: Spec, error: StudyError) -> str:
+    """What to write where an interval of numbers gives a setting that is a whole number."""
+    key = str(error).split(":")[0]
+    one = spec.space.get(key)
+    whole = "to Integer" in str(error) or "a whole number" in str(error)
+    if not (whole and isinstance(one, FloatDistribution) and one.step is None):
+        return ""
+    return f"; write {key}=int(interval({one.low:g},{one.high:g}))"
+
+
 def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
     """Check that the ends of the space compose and build; return the arm with its structure.
 
@@ -424,7 +434,9 @@ def check_arm(spec: Spec, arm: Arm, checked: set[str]) -> Arm:
             check_all([combination], checked)
         except StudyError as error:
             values = ", ".join(f"{key}={value}" for key, value in setting.items())
-            raise StudyError(f"search: {error}\n(arm {arm.name}, at {values})") from error
+            raise StudyError(
+                f"search: {error}{_whole_numbers(spec, error)}\n(arm {arm.name}, at {values})"
+            ) from error
         structures.add(set_up(combination.config).group_key)
     return replace(arm, structure=structures.pop() if len(structures) == 1 else None)
 
