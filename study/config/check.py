@@ -569,8 +569,9 @@ def check_all(combinations: Sequence[Combination], seen: set[str] | None = None)
                 check_rates(config)
             seen.add(rates)
         except StudyError as error:
+            chosen = [key for key in ("trainer", "model") if key in config] or ["cell"]
+            pieces = [] if "trainer" in config else ["initializer", "clip"]
             where = ", ".join(
-                f"{key}={combination.labels[key]}"
-                for key in ("cell", "initializer", "clip", "task")
+                f"{key}={combination.labels[key]}" for key in [*chosen, *pieces, "task"]
             )
             raise StudyError(f"{error}\n(in the combination {where})") from error

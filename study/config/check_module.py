@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,7 +22,6 @@ EXAMPLES = 4
 def check_module(setup: Setup, network: ModuleNetwork) -> None:
     """Try the module as training will: an update of two members, an evaluation, a measurement."""
     examples = setup.task.split("validation")
-    _check_symbols(network, examples)
     _check_lengths(setup, network)
     _check_initializer(setup, network)
     x = examples.x[:EXAMPLES].to(setup.dtype)
@@ -46,18 +48,9 @@ def check_module(setup: Setup, network: ModuleNetwork) -> None:
             f"model: the outputs of {network.name} depend on none of its parameters (detached, or"
             " computed without them)"
         )
+    _check_calls(network, params, pair, lengths)
     if setup.nodes["probe"]:
         _check_states(network, params, pair, lengths)
-
-
-def _check_symbols(network: ModuleNetwork, examples: Batch) -> None:
-    x = examples.x
-    one_hot = bool(((x == 0) | (x == 1)).all()) and bool((x.sum(-1) <= 1).all())
-    if network.how.symbols and not one_hot:
-        raise StudyError(
-            "model: _input_: symbols needs a task whose inputs are one symbol a step (one-hot), and"
-            " this task's are numbers; leave it out"
-        )
 
 
 def _check_lengths(setup: Setup, network: ModuleNetwork) -> None:
@@ -81,8 +74,11 @@ def _check_states(
 ) -> None:
     """Unroll the module, and compare its outputs with those of its own forward pass."""
     wide = {name: value.detach().double() for name, value in params.items()}
-    with as_study_error("model", f"{network.name} cannot be measured step by step"):
+    failure = f"{network.name} cannot be measured step by step, and probe=[] trains it without"
+    with as_study_error("model", failure):
         run = network.unrolled(wide, x.double(), lengths)
+        if run.layers:
+            run.derivatives(run.outputs.sum())
         with torch.no_grad():
             own = network.forward(wide, x.double(), lengths)
     if not torch.allclose(run.outputs.detach(), own, rtol=1e-6, atol=1e-9, equal_nan=True):
@@ -91,3 +87,81 @@ def _check_states(
             " by step, so that its gradients through time cannot be measured; probe=[] trains it"
             " without"
         )
+
+
+def _check_calls(
+    network: ModuleNetwork, params: dict[str, Tensor], x: Tensor, lengths: Tensor | None
+) -> None:
+    """Check that a call's outputs depend on weights, seed and example, and on no other call."""
+    fresh = ModuleNetwork(network.node, network.task)
+    module, name = fresh.module, network.name
+    given = {key: value.clone() for key, value in params.items()}
+    seeds: list[int] = []
+    if not isinstance(module, torch.jit.ScriptModule):
+        module.register_forward_hook(lambda *_: seeds.append(torch.initial_seed()))
+
+    def outputs(x: Tensor) -> Tensor:
+        return fresh.train_forward(params, x, lengths, [0, 1], 0)[0]
+
+    with torch.no_grad(), as_study_error("model", f"{name} fails when it is called again"):
+        first, before = outputs(x), _attributes(module)
+        if seeds and seeds[0] == seeds[1]:
+            raise StudyError(
+                f"model: {name} calls torch.manual_seed in forward, so that all networks would draw"
+                " the same at every update; leave it out, since what it draws follows the point's"
+                " seed already"
+            )
+        if changed := [key for key in network.trained if not torch.equal(params[key], given[key])]:
+            raise StudyError(
+                f"model: {name} changes {', '.join(changed)} in forward; parameters are changed by"
+                " the optimizer alone: draw their first values in __init__, or compute others from"
+                " them"
+            )
+        outputs(x.flip(1))
+        between = _attributes(module)
+        again, after = outputs(x), _attributes(module)
+        fewer = None if lengths is None else lengths[:, 1:]
+        evaluated = fresh.forward(params, x, lengths)
+        without = fresh.forward(params, x[:, 1:], fewer)
+        once_more = fresh.forward(params, x, lengths)
+    same = torch.equal(first.nan_to_num(), again.nan_to_num())
+    same = same and torch.equal(evaluated.nan_to_num(), once_more.nan_to_num())
+    grown = [key for key, value in after.items() if _differ(value, before.get(key), numbers=True)]
+    if not same or grown:
+        found = grown or [key for key, value in between.items() if _differ(value, before.get(key))]
+        raise StudyError(
+            f"model: {name} keeps something from one call to the next"
+            f"{f' ({chr(44).join(found)})' if found else ''}, so that a network's numbers would"
+            " depend on what was computed before it; return it from forward, or make it a buffer"
+            " (self.register_buffer), which every network has for itself"
+        )
+    if not torch.allclose(evaluated[:, 1:], without, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise StudyError(
+            f"model: in evaluation, the outputs of {name} for one example depend on the others in"
+            " its batch, or on chance. Recurrent layers read the batch as time unless"
+            " batch_first=True is given (or _layout_: time_first, in the YAML)"
+        )
+
+
+def _attributes(module: torch.nn.Module) -> dict[str, Any]:
+    """What the parts of a module keep beside parameters and buffers: numbers, sizes, tensors."""
+    theirs = vars(torch.nn.Module())
+    found: dict[str, Any] = {}
+    for path, part in module.named_modules():
+        for key, value in vars(part).items():
+            name = f"{path}.{key}" if path else key
+            if key in theirs or key.startswith("_flat_weight"):
+                continue
+            if isinstance(value, Tensor):
+                found[name] = value.detach().clone()
+            elif isinstance(value, bool | int | float | str):
+                found[name] = value
+            elif isinstance(value, list | dict | set | deque):
+                found[name] = len(value)
+    return found
+
+
+def _differ(one: Any, other: Any, *, numbers: bool = False) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return not numbers and not (one.shape == other.shape and torch.equal(one, other))
+    return type(one) is not type(other) or one != other

@@ -39,7 +39,7 @@ from study.interfaces import (
 )
 from study.model import Model
 from study.modules.build import TaskShape, imported
-from study.modules.network import ModuleNetwork, recurrent_parts
+from study.modules.network import ModuleNetwork
 from study.network import Network
 from study.records import StudyError
 
@@ -107,6 +107,8 @@ class Setup:
     @functools.cached_property
     def module(self) -> ModuleNetwork:
         """The user's own module."""
+        if self.nodes["model"].get("_input_") == "symbols":
+            _check_symbols(self.task)
         return _module(
             json.dumps(self.nodes["model"], sort_keys=True),
             TaskShape(
@@ -135,7 +137,7 @@ class Setup:
         if "model" not in self.nodes or "trainer" in self.nodes:
             return ()
         sizes = [key for key in STACK_SIZES if key not in self.nodes["model"].get("_uses_", ())]
-        initializer = [] if recurrent_parts(self.module.module) else ["initializer"]
+        initializer = [] if self.module.fillable else ["initializer"]
         return ("cell", "readout", "encoder", "weights", *sizes, *initializer)
 
     @functools.cached_property
@@ -304,7 +306,18 @@ def _cell(text: str) -> Cell:
 @functools.lru_cache(maxsize=16)
 def _module(text: str, task: TaskShape) -> ModuleNetwork:
     with as_study_error("model", "cannot be tried on the task's inputs"):
-        return ModuleNetwork(json.loads(text), task)
+        network = ModuleNetwork(json.loads(text), task)
+        _ = network.notes  # which calls it
+        return network
+
+
+def _check_symbols(task: Task) -> None:
+    x = task.split("validation").x
+    if not (bool(((x == 0) | (x == 1)).all()) and bool((x.sum(-1) <= 1).all())):
+        raise StudyError(
+            "model: _input_: symbols needs a task whose inputs are one symbol a step (one-hot), and"
+            " this task's are numbers; leave it out"
+        )
 
 
 def _kernel(

@@ -13,6 +13,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from study.numerics.streams import own_draws
 from study.records import StudyError
 
 # What a model's YAML may take from the task, as text such as task.inputs.
@@ -75,8 +76,7 @@ def build_module(node: Mapping[str, Any], task: TaskShape, seed: int) -> nn.Modu
     target = imported(node, "model", "a torch.nn.Module's class, such as my_models.LSTMModel")
     given = arguments(node, task)
     _check_arguments(target, given)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_draws(seed):
         try:
             module = instantiate({"_target_": node["_target_"], **given}, _convert_="all")
         except Exception as error:
@@ -89,7 +89,10 @@ def build_module(node: Mapping[str, Any], task: TaskShape, seed: int) -> nn.Modu
         raise StudyError(
             f"model: {node['_target_']} must give a torch.nn.Module, got {type(module).__name__}"
         )
-    if not any(parameter.requires_grad for parameter in module.parameters()):
+    # what it compiles to may differ with its company; torch's own layers are computed anyway
+    module = getattr(module, "_orig_mod", module)
+    trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
+    if not trained:
         raise StudyError(
             f"model: {target.__name__} has no parameter to train when it is built; layers made in"
             " forward cannot be found: make them in __init__"
@@ -99,6 +102,19 @@ def build_module(node: Mapping[str, Any], task: TaskShape, seed: int) -> nn.Modu
             f"model: {target.__name__} has lazy layers, whose sizes are not known when it is"
             " built; give them their sizes (task.inputs is the number of inputs)"
         )
+    for name, parameter in trained.items():
+        if parameter.dtype != torch.float32:
+            raise StudyError(
+                f"model: {target.__name__} must build its parameters in float32, and {name} is"
+                f" {str(parameter.dtype).removeprefix('torch.')}; leave out .half(), .double() and"
+                " dtype=, since the keys dtype and precision choose how it is computed"
+            )
+        if parameter._backward_hooks:
+            raise StudyError(
+                f"model: {target.__name__} has a hook on {name}, which would not be called, since"
+                " each network's own tensors take its place; scale gradients in forward, or with a"
+                " clip rule"
+            )
     return module
 
 
@@ -145,14 +161,15 @@ def calling(node: Mapping[str, Any], module: nn.Module) -> Calling:
         parameter.name
         for parameter in parameters[1:]
         if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.name != "lengths"
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and (parameter.name != "lengths" or parameter.kind is parameter.POSITIONAL_ONLY)
     ]
     if not parameters or required:
         raise StudyError(
             f"model: {name}.forward must take x, or x and lengths; it takes"
             f" {', '.join(parameter.name for parameter in parameters) or 'nothing'}. Give"
-            f" {', '.join(required) or 'it'} a default, such as None for zero states"
+            f" {', '.join(required) or 'it'} a default, such as None for zero states; lengths come"
+            " by name"
         )
     return Calling(
         symbols=node.get("_input_") == "symbols",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import torch
@@ -15,6 +16,7 @@ from study.records import StudyError
 
 GATES = {"RNN": ("h",), "LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
 KEEP = {"RNN": {}, "LSTM": {"f": 1}, "GRU": {"z": 1}}
+WEIGHT = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?")
 ROLES: dict[str, Role] = {"weight_hh": "recurrent", "weight_ih": "input", "bias_ih": "bias"}
 
 
@@ -43,6 +45,7 @@ def initial_row(
     for number, (path, part) in enumerate(recurrent_parts(network.module), start=1):
         kind = type_of(part)
         known = _facts_of(part, kind, facts, seed, path, _input_weights(network, row, part, path))
+        _check_fillable(part, path, initializer, network)
         for place, (name, tensor, layer) in enumerate(_weights(part)):
             whole = f"{path}.{name}" if path else name
             if whole not in network.slices:
@@ -74,6 +77,19 @@ def initial_row(
                 values.append(value.double())
             row[network.slices[whole][0]] = torch.cat(values).reshape(-1)
     return row
+
+
+def _check_fillable(
+    part: nn.Module, path: str, initializer: Initializer, network: ModuleNetwork
+) -> None:
+    own = dict(part.named_parameters(recurse=False))
+    name = "weight_hh_l0" if hasattr(part, "weight_hh_l0") else "weight_hh"
+    if "recurrent" in initializer.roles and name not in own:
+        raise StudyError(
+            f"initializer: {type(initializer).__name__} cannot fill {name} of"
+            f" {path or network.name} in {network.name}, which is computed from other tensors"
+            " (weight_norm, or another parametrization); use initializer=own"
+        )
 
 
 def _facts_of(
@@ -124,5 +140,7 @@ def type_of(part: nn.Module) -> str:
 def _weights(part: nn.Module) -> Iterator[tuple[str, Tensor, int]]:
     """(name, tensor, layer from 1) of the weights and biases of one recurrent layer or cell."""
     for name, tensor in part.named_parameters(recurse=False):
+        if not WEIGHT.fullmatch(name):
+            continue  # of a subclass, or of a parametrization
         number = name.split("_l")[-1].removesuffix("_reverse") if "_l" in name else "0"
         yield name, tensor, int(number) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from torch.func import functional_call
 
 from study.interfaces import Params, Role, State
 from study.modules.build import TaskShape, build_module, call, calling
-from study.modules.unroll import CELLS, LAYERS, Recurrence, tapped
+from study.modules.unroll import CELLS, LAYERS, Recurrence, has_own_forward, tapped
 from study.network import Network
-from study.numerics.streams import generator
+from study.numerics.streams import generator, own_draws, seed_everything
 from study.records import StudyError
 
 
@@ -50,6 +49,11 @@ class Recorded:
             for taps in members
             for tap in taps
         ]
+        if not value.requires_grad:  # the outputs depend on no state
+            return [
+                {name: torch.zeros_like(states) for name, states in self.layers[layer].items()}
+                for layer in (range(len(self.taps)) if layers is None else layers)
+            ]
         grads = iter(
             torch.autograd.grad(
                 value.sum(), wanted, retain_graph=True, allow_unused=True, materialize_grads=True
@@ -86,6 +90,19 @@ class ModuleNetwork(Network):
         self._wide: nn.Module | None = None
 
     @property
+    def fillable(self) -> bool:
+        """Whether it has recurrent weights that an initializer fills: others than frozen ones."""
+        return any(
+            not isinstance(weight, nn.Parameter) or name in self.slices
+            for path, part in recurrent_parts(self.module)
+            for name, weight in (
+                (f"{path}.{last}".removeprefix("."), getattr(part, last))
+                for last in ("weight_hh_l0", "weight_hh")
+                if hasattr(part, last)
+            )
+        )
+
+    @property
     def trained_count(self) -> int:
         return sum(math.prod(self.slices[name][1]) for name in self.trained)
 
@@ -116,9 +133,11 @@ class ModuleNetwork(Network):
     ) -> Tensor:
         """As in evaluation: without dropout, with the statistics that were kept."""
         module = self._as(x.dtype).eval()
-        return torch.stack(
-            [self._member(module, params, member, x, lengths) for member in range(len(x))]
-        )
+        outputs = []
+        for member in range(len(x)):
+            with own_draws(devices=_cuda(x)):
+                outputs.append(self._member(module, params, member, x, lengths))
+        return torch.stack(outputs)
 
     def train_forward(
         self, params: Params, x: Tensor, lengths: Tensor | None, seeds: Sequence[int], update: int
@@ -129,9 +148,9 @@ class ModuleNetwork(Network):
         """
         module = self._as(x.dtype).train()
         outputs, kept = [], []
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        with own_draws(devices=_cuda(x)):
             for member, seed in enumerate(seeds):
-                torch.manual_seed(generator(seed, "module", update).initial_seed())
+                seed_everything(generator(seed, "module", update).initial_seed())
                 after = {name: params[name][member].detach().clone() for name in self.kept}
                 outputs.append(self._member(module, params, member, x, lengths, after))
                 kept.append(after)
@@ -186,7 +205,7 @@ class ModuleNetwork(Network):
         module = self._as(x.dtype).eval()
         outputs, found = [], []
         for member in range(len(x)):
-            with tapped(module) as recurrences:
+            with own_draws(devices=_cuda(x)), tapped(module) as recurrences:
                 outputs.append(self._member(module, params, member, x, lengths))
             found.append([one for one in recurrences if _steps(one) == x.shape[2]])
         if len({tuple(one.name for one in each) for each in found}) > 1:
@@ -219,7 +238,7 @@ class ModuleNetwork(Network):
         """The recurrences of one forward pass."""
         rows = self.named(self.row(seed=0)[None].float())
         x = example(self.task, self.how.symbols)
-        with torch.no_grad(), tapped(self.module.eval()) as found:
+        with torch.no_grad(), own_draws(), tapped(self.module.eval()) as found:
             self._member(self.module, rows, 0, x[None], None)
         return found
 
@@ -239,9 +258,9 @@ class ModuleNetwork(Network):
         forward = sum(not one.backward for one in layers)
         return {"hidden": widths.pop() if len(widths) == 1 else None, "depth": forward or None}
 
-    @property
+    @functools.cached_property
     def notes(self) -> list[str]:
-        """Which recurrent layers are measured, under which numbers, and which are not."""
+        """Which recurrent layers are measured, under which numbers, and what is unusual."""
         layers = [f"layer {number} is {name}" for number, name in enumerate(self.measured, 1)]
         told = [", ".join(layers)] if layers else []
         for one in self._found:
@@ -250,11 +269,41 @@ class ModuleNetwork(Network):
                     f"{one.name} is not measured: it makes {_steps(one)} steps on sequences of"
                     f" {self.task.steps}"
                 )
-        if not self._found:
+        called = {one.name.split("#")[0].rpartition(".l")[0] or one.name for one in self._found}
+        for path, part in recurrent_parts(self.module):
+            if has_own_forward(part):
+                told.append(
+                    f"{path or self.name} is not measured: {type(part).__name__} is a"
+                    f" subclass with a forward of its own"
+                )
+            elif path not in called | {one.name for one in self._found}:
+                told.append(f"{path or self.name} is not measured: forward does not call it")
+        if any(isinstance(part, torch.jit.ScriptModule) for part in self.module.modules()):
+            told.append("compiled by torch.jit: its layers can be neither measured nor initialized")
+        elif not self._found and not recurrent_parts(self.module):
             told.append(
                 "no recurrence: it has no torch.nn.RNN, LSTM, GRU or cell of these that is called"
                 " once a step, and names no submodule in an attribute `states`"
             )
+        return [*told, *self._notes_on_weights()]
+
+    def _notes_on_weights(self) -> list[str]:
+        told, (one, other) = [], [self.named(self.row(seed)[None]) for seed in (0, 1)]
+        if all(torch.equal(one[name], other[name]) for name in self.trained):
+            told.append("it draws the same weights for every seed (a torch.manual_seed inside?)")
+        params = {
+            name: value.float().requires_grad_(name in self.trained) for name, value in one.items()
+        }
+        x = example(self.task, self.how.symbols)
+        with own_draws():
+            outputs = self._member(self.module.eval(), params, 0, x[None], None)
+        if outputs.requires_grad:
+            grads = torch.autograd.grad(
+                outputs.sum(), [params[name] for name in self.trained], allow_unused=True
+            )
+            idle = [name for name, grad in zip(self.trained, grads, strict=True) if grad is None]
+            if idle:
+                told.append(f"no gradient reaches {', '.join(idle)}: unused, or detached")
         return told
 
     def padded_batch(self, batch: int) -> int:
@@ -268,23 +317,24 @@ class ModuleNetwork(Network):
         if dtype != torch.float64:
             return self.module
         if self._wide is None:
-            self._wide = copy.deepcopy(self.module).double()
+            self._wide = build_module(self.node, self.task, seed=0).double()
         return self._wide
 
     def _kept(self) -> list[str]:
         """Tensors that are not trained and differ between members, see the class."""
         others = {name: each for name, each in _tensors(self.module) if name not in self.trained}
-        if not others:
-            return []
         drawn = dict(_tensors(build_module(self.node, self.task, seed=1)))
         found = {name for name, each in others.items() if not torch.equal(each, drawn[name])}
-        before = {name: each.detach().clone() for name, each in others.items()}
-        trial = copy.deepcopy(self.module).train()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(0)
+        trial = build_module(self.node, self.task, seed=0).train()
+        with own_draws(), torch.no_grad():
             call(trial, self.how, example(self.task, self.how.symbols), None, every_step=False)
         after = dict(_tensors(trial))
-        found |= {name for name, each in before.items() if not torch.equal(each, after[name])}
+        if made := sorted(after.keys() - drawn.keys()):
+            raise StudyError(
+                f"model: {self.name} makes {', '.join(made)} in forward, where no network can keep"
+                " or train it; make its layers in __init__"
+            )
+        found |= {name for name, each in others.items() if not torch.equal(each, after[name])}
         return [name for name in others if name in found]
 
 
@@ -339,6 +389,10 @@ def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 def _steps(one: Recurrence) -> int:
     return len(one.states.get("h", ()))
+
+
+def _cuda(x: Tensor) -> list[torch.device]:
+    return [x.device] if x.is_cuda else []
 
 
 def _of(lengths: Tensor | None, member: int) -> Tensor | None:

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from study.records import StudyError
+
 LAYERS = (nn.RNN, nn.LSTM, nn.GRU)
 CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 
@@ -54,9 +56,11 @@ def tapped(module: nn.Module) -> Iterator[list[Recurrence]]:
     """The recurrences of the calls made inside, in the order of their first steps."""
     found: list[Recurrence] = []
     handles, replaced = [], []
-    named = tuple(getattr(module, "states", ()))
+    named = named_states(module)
     for path, part in module.named_modules():
-        if isinstance(part, LAYERS) and type(part).forward in [kind.forward for kind in LAYERS]:
+        if isinstance(part, LAYERS):
+            if has_own_forward(part):
+                continue
             setattr(part, "forward", types.MethodType(_layer_forward(path, found), part))  # noqa: B010
             replaced.append(part)
         elif isinstance(part, CELLS) or path in named:
@@ -68,6 +72,26 @@ def tapped(module: nn.Module) -> Iterator[list[Recurrence]]:
             delattr(part, "forward")
         for handle in handles:
             handle.remove()
+
+
+def named_states(module: nn.Module) -> tuple[str, ...]:
+    """The submodules that a module names in its attribute `states`, if that names submodules."""
+    given = getattr(module, "states", ())
+    given = (given,) if isinstance(given, str) else given
+    if not isinstance(given, tuple | list) or not all(isinstance(name, str) for name in given):
+        return ()  # an attribute that means something else
+    paths = [path for path, _ in module.named_modules() if path]
+    if unknown := [name for name in given if name not in paths]:
+        raise StudyError(
+            f"model: the attribute `states` of {type(module).__name__} names submodules whose"
+            f" states are measured, and it has no {', '.join(unknown)}; it has {', '.join(paths)}"
+        )
+    return tuple(given)
+
+
+def has_own_forward(part: nn.Module) -> bool:
+    """Whether a subclass of torch's layers computes something else, which cannot be followed."""
+    return isinstance(part, LAYERS) and type(part).forward not in [kind.forward for kind in LAYERS]
 
 
 def _cell_hook(path: str, found: list[Recurrence]) -> Callable[..., Any]:
