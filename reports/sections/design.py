@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.blocks import Definitions, Fold, Notice, Prose, Section, Table
+from reports.data.own_training import notes_on_models, notes_on_trainers
 from reports.data.study import NO_RULE, Study, perfect
 from reports.formatting import as_number, count, known, level, levels, listing, score_number
 
@@ -52,8 +53,7 @@ class Design:
             if study.replicates
             else " Seeds are replicates, not a factor, as they were recorded."
             if study.adopted
-            else " Seeds are replicates, not a factor: a seed gives every arm the same order of"
-            " data and the same streams of random numbers."
+            else f" Seeds are replicates, not a factor: {_seeds(study)}."
         )
         blocks: list[object] = [Prose(sentences)]
         if study.factors:
@@ -137,6 +137,13 @@ class Design:
                     [Table(["setting", "value"], rows, "The same for every point")],
                 )
             )
+        for kind, of_kind in (
+            ("model", notes_on_models(study)),
+            ("trainer", notes_on_trainers(study)),
+        ):
+            for name, notes in of_kind.items():
+                items = [("Note", note) for note in notes]
+                blocks.append(Fold(f"The {kind} {name}", [Definitions(items)]))
         for name, facts in study.tasks.items():
             if warnings := _sentences(facts, "warnings"):
                 blocks.append(Notice(f"Warnings on the data of {name}:", "caution", warnings))
@@ -217,6 +224,18 @@ def _as_recorded(facts: Mapping[str, object], study: Study) -> list[tuple[str, s
         ),
         ("Sequences, split, source and licence", "not recorded"),
     ]
+
+
+def _seeds(study: Study) -> str:
+    of_engine = (
+        "a seed gives every arm the same order of data and the same streams of random numbers"
+    )
+    trainers = study.declaration.get("trainers") or []
+    if not trainers:
+        return of_engine
+    own = "a seed is what the trainer of a point may draw from"
+    engine = any(row["labels"].get("trainer") not in trainers for row in study.declaration["grid"])
+    return f"{of_engine}, but for trainers of the reader's own, where {own}" if engine else own
 
 
 def _range(

@@ -144,9 +144,14 @@ class Watched:
     @property
     def profiles(self) -> pd.DataFrame:
         """module (path), backward, call, probe (loss | transport), columns of Health.profile."""
+        return self.profiles_since(0)
+
+    def profiles_since(self, first: int) -> pd.DataFrame:
+        """As profiles, of the backward passes from `first` on."""
         frames = [
             frame.assign(module=name, backward=backward, call=call, probe=probe)
             for (name, backward, call), health in self.health.items()
+            if backward >= first
             for probe, frame in (("loss", health.profile), ("transport", health.transport))
         ]
         return _first_columns(
@@ -156,9 +161,14 @@ class Watched:
     @property
     def states(self) -> pd.DataFrame:
         """module, backward, call and the columns of Health.states."""
+        return self.states_since(0)
+
+    def states_since(self, first: int) -> pd.DataFrame:
+        """As states, of the backward passes from `first` on."""
         frames = [
             health.states.assign(module=name, backward=backward, call=call)
             for (name, backward, call), health in self.health.items()
+            if backward >= first
         ]
         return _first_columns(frames, ["module", "backward", "call", "layer", "D", "U", "state"])
 

@@ -20,7 +20,11 @@ def declaration(plan: Plan) -> dict[str, Any]:
     first = plan.points[0]
     varying = set(plan.factors)
     numbers = (*SIZES, "validate_every", "dropout", "dtype", "precision", "kernel")
-    fixed = {key: first.labels[key] for key in CHOICES if key not in varying}
+    fixed = {
+        key: first.labels[key]
+        for key in CHOICES
+        if all(point.labels[key] == first.labels[key] for point in plan.points)
+    }
     # Only values that all points share: arms may set some of these.
     fixed |= {
         key: first.config[key]
@@ -43,6 +47,13 @@ def declaration(plan: Plan) -> dict[str, Any]:
             fixed[piece] = target.split(".")[-2] if target else listed(nodes[0])
     batches = {point.config.get("accumulate", 1) for point in plan.points}
     fixed |= {"accumulate": batches.pop()} if len(batches) == 1 and batches != {1} else {}
+    trainers = list(
+        dict.fromkeys(
+            str(point.labels["trainer"]) for point in plan.points if "trainer" in point.config
+        )
+    )
+    if trainers:  # what a function of the user's own does with the other settings is not known
+        fixed = {key: fixed[key] for key in ("task", "updates") if key in fixed}
     fixed = {key: value for key, value in fixed.items() if key not in varying}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},
@@ -53,6 +64,8 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "contrasts": plan.settings.study.contrasts,
         "search": plan.settings.study.search,
         "fixed": fixed,
+        "models": notes_on_models(plan),
+        "trainers": trainers,
         "grid": [
             {"id": point.id, "seed": point.seed, "labels": dict(point.labels)}
             for point in plan.points
@@ -60,6 +73,15 @@ def declaration(plan: Plan) -> dict[str, Any]:
         "tasks": tasks_of(plan),
         "health": plan.settings.health,
     }
+
+
+def notes_on_models(plan: Plan) -> dict[str, list[str]]:
+    """How models of the user's own are trained and measured, by the name of their level."""
+    found: dict[str, dict[str, None]] = {}
+    for point in plan.points:
+        for note in set_up(point.config).model_notes:
+            found.setdefault(str(point.labels["model"]), {})[note] = None
+    return {name: list(notes) for name, notes in found.items()}
 
 
 def tasks_of(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from study.design.comparisons import matches
 from study.design.power import is_share, resolvable, shares_floor
 from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line
+from study.launch.declaration import notes_on_models
 from study.launch.plan import Plan, check_sources
 
 SHOWN = 3  # items named of a longer list
@@ -33,8 +34,9 @@ def show(plan: Plan, console: Console) -> None:
         print_line(console, line)
     for line in facts_of_data(plan):
         print_line(console, line)
-    for line in notes_on_models(plan):
-        print_line(console, line)
+    for name, notes in notes_on_models(plan).items():
+        for note in notes:
+            print_line(console, f"model {name}: {note}")
     if changed := check_sources(plan):
         print_line(console, f"note: {changed}")
     print_data_warnings(plan, console)
@@ -66,16 +68,6 @@ def show(plan: Plan, console: Console) -> None:
 def facts_of_data(plan: Plan) -> list[str]:
     """What the tasks say about their data, such as the columns that are read or left out."""
     return list(dict.fromkeys(note for facts in _facts(plan) for note in facts.notes))
-
-
-def notes_on_models(plan: Plan) -> list[str]:
-    """How models of the user's own are trained and measured."""
-    found = {
-        (point.labels["model"], note): None
-        for point in plan.points
-        for note in set_up(point.config).model_notes
-    }
-    return [f"model {name}: {note}" for name, note in found]
 
 
 def print_data_warnings(plan: Plan, console: Console) -> None:

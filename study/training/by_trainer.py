@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import random
+import multiprocessing
+import os
 import shutil
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from study.config.tasks import signature
 from study.health.end_state import layers_rows
 from study.interfaces import Point
 from study.machine.provenance import code, machine
+from study.machine.signals import LEAVE
+from study.numerics.streams import own_draws
 from study.records import NETWORK, OWN, StudyError
 from study.store import PointRecord
 from study.training.loop import Stopped
@@ -57,25 +61,55 @@ def call_trainer(
     """
     folder.mkdir(parents=True, exist_ok=True)
     given = TrainerPoint(point, setup.task, device, folder, on_progress, on_score)
-    random.seed(point.seed)
-    np.random.seed(point.seed % 2**32)  # noqa: NPY002 - for code that draws from it
-    torch.manual_seed(point.seed)
     config = ReadConfig(dict(point.config))
     OmegaConf.set_readonly(config, True)
     trainer = setup.trainer
     assert trainer is not None
-    with fixed_numerics():
-        trainer(config, given)
+    name = getattr(trainer, "__name__", "it")
+    with fixed_numerics(), by_itself(), own_draws(point.seed, _devices(device)):
+        try:
+            trainer(config, given)
+        except SystemExit as error:
+            raise StudyError(f"trainer: {name} called sys.exit({error.code!r})") from error
     if given.stopped == "interrupted" and (given.scores is None or given.update < given.updates):
         raise Stopped(f"after {given.update} updates")
     if given.scores is None and given.stopped != "pruned":
-        name = getattr(trainer, "__name__", "it")
         raise StudyError(
             f"trainer: {name} returned without point.finish(score=…), after {given.update} of"
             f" {given.updates} updates"
         )
     _check_read(point, config, given)
     return given
+
+
+@contextlib.contextmanager
+def by_itself() -> Iterator[None]:
+    """Inside, a trainer may do as it likes: processes of its own, torch's global settings, chdir.
+
+    Afterwards everything is as it was, since other points are trained in this process.
+    """
+    own = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    daemon, folder = own.get("daemon"), Path.cwd()
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    handlers = {number: signal.getsignal(number) for number in LEAVE}
+    own["daemon"] = False  # daemons may have no children, such as the workers of a DataLoader
+    try:
+        yield
+    finally:
+        own["daemon"] = daemon
+        os.chdir(folder)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        if deterministic != torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(deterministic)  # a second of imports
+        for number, handler in handlers.items():
+            if handler is not signal.getsignal(number):
+                signal.signal(number, handler)
+
+
+def _devices(device: str) -> list[torch.device]:
+    return [torch.device(device)] if device.startswith("cuda") else []
 
 
 class ReadConfig(DictConfig):
@@ -94,6 +128,7 @@ class ReadConfig(DictConfig):
 def _check_read(point: Point, config: ReadConfig, given: TrainerPoint) -> None:
     """A factor that a trainer does not read would be a comparison of equal networks."""
     factors = {key: str(key).split(".")[0] for key, level in point.labels.items() if level != OWN}
+    factors.pop("trainer", None)  # another function, which need not read its own name
     known = {"task", "seed", "updates", "trial"}  # the first three are also given.task, …
     if unread := [key for key, root in factors.items() if root not in config.read | known]:
         raise StudyError(
@@ -113,7 +148,20 @@ def train_point(
     """Train a point of the study at `folder`; its record. Its own folder stays, see `remove`."""
     setup, start, started = set_up(point.config), time.time(), time.perf_counter()
     own = folder / FOLDER / point.id
-    found = call_trainer(point, setup, device, own, on_progress)
+    resumed = own.is_dir() and any(own.iterdir())
+    try:
+        found = call_trainer(point, setup, device, own, on_progress)
+    except Stopped:
+        raise
+    except Exception as error:
+        if not resumed:
+            raise
+        shutil.rmtree(own)
+        warn(
+            f"point {point.id} starts again from update 0, since its trainer failed with the files"
+            f" of an earlier launch ({type(error).__name__}: {error})"
+        )
+        found = call_trainer(point, setup, device, own, on_progress)
     for note in found.notes:
         warn(f"point {point.id}: {note}")
     return _record(point, setup, found, device, start, time.perf_counter() - started)

@@ -183,18 +183,19 @@ class TrainerPoint:
             if len(frame):
                 both = [part for part in (self.measured[place], frame) if len(part)]
                 self.measured[place] = pd.concat(both, ignore_index=True)
-                self.measured[place].to_parquet(self.folder / name)
+                _replace(self.folder / name, self.measured[place].to_parquet)
 
     def _go_on_from(self, update: int) -> None:
         """Drop what a launch that was interrupted logged and measured after its checkpoint."""
-        if not self.rows:
+        if not (self.folder / LOG).exists():
             return
         self.rows = [row for row in self.rows if row["update"] <= update]
         for place, frame in enumerate(self.measured):
             if len(frame):
                 self.measured[place] = frame[frame["update"] < max(update, 1)]
         text = "".join(json.dumps(row) + "\n" for row in self.rows)
-        (self.folder / LOG).write_text(text, encoding="utf-8")
+        # also where nothing is dropped: a last line that was cut off would spoil the next one
+        _replace(self.folder / LOG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 class _WatchedHere(Watched):
@@ -227,12 +228,18 @@ class _WatchedHere(Watched):
         if not any(backward >= self.kept for _, backward, _ in self.health):
             return
         frames = []
-        for frame in (self.states, self.profiles):
-            new = frame[frame["backward"] >= self.kept] if len(frame) else frame
+        for new in (self.states_since(self.kept), self.profiles_since(self.kept)):
             update = [self.made_at[at] for at in new["backward"]] if len(new) else []
             frames.append(new.assign(update=update).drop(columns="backward", errors="ignore"))
         self.kept = self.backwards
         self.point.keep(*frames)
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file that a kill cannot cut off; as lasting as a trainer's own checkpoints."""
+    partial = path.with_name(f".partial-{path.name}")
+    write(partial)
+    partial.replace(path)
 
 
 def _number(value: Any, what: str) -> float:

@@ -1,7 +1,7 @@
 """A campaign of faults: SIGKILL to workers and to the command at random times over a real sweep,
 then completion.
 
-python -m tests.campaigns.chaos [--kills 100] [--seed 0] [--short]
+python -m tests.campaigns.chaos [--kills 100] [--seed 0] [--short] [--trainers]
 
 Every table of every point and the points table must equal, bit for bit, those of a run that nobody
 disturbed (but for the seconds it took and the provenance), no point may be missing, doubled or
@@ -12,6 +12,8 @@ is compared, and another one begins.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import random
 import signal
@@ -27,8 +29,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from study.new import main as write_piece
 from study.records import TABLES
 from study.store import Store
+from study.training.by_trainer import FOLDER as TRAINED
 from tests.support.faults import command, end, gone, until, workers
 
 COMMON = [
@@ -58,6 +62,17 @@ SHORT = [
     "updates=900",
 ]
 SHORT += ["executor.max_members=1", "probe=[transport]"]
+# Points of a trainer of the user's own, the one that study.new writes.
+TRAINERS = [
+    "--config-dir=mine",
+    "trainer=looped",
+    "task.form=row",
+    "hidden=8,16",
+    "trainer.lr=0.01,0.03",
+    "seed=range(6)",
+    "updates=600",
+    "validate_every=40",
+]
 MAIN_SHARE = 0.2  # of the kills go to the command itself
 TRAINING_SHARE = 0.6  # of the kills wait until something was trained since the one before
 PATIENCE = 600.0  # seconds without a kill or an end, after which something hangs
@@ -145,9 +160,18 @@ def wait_for_training(folder: Path, since: float, process: subprocess.Popen[str]
 
 
 def newest(folder: Path) -> float:
-    """When a checkpoint was last written or taken away."""
-    path = folder / "outputs" / "chaos" / "checkpoints"
-    return path.stat().st_mtime if path.is_dir() else 0.0
+    """When a checkpoint was last written or taken away, the engine's or a trainer's."""
+    study = folder / "outputs" / "chaos"
+    found = [study / "checkpoints", *(study / TRAINED).glob("*/last.pt")]
+    return max((path.stat().st_mtime for path in found if path.exists()), default=0.0)
+
+
+def prepare(folder: Path, arguments: Sequence[str]) -> Path:
+    folder.mkdir()
+    if "--config-dir=mine" in arguments:
+        with contextlib.redirect_stdout(io.StringIO()):
+            write_piece(["trainer", "looped", "--into", str(folder / "mine")])
+    return folder
 
 
 def campaign(
@@ -157,15 +181,13 @@ def campaign(
     it.
     """
     rng, report, begun = random.Random(seed), Report(), time.monotonic()
-    calm = where / "calm"
-    calm.mkdir()
+    calm = prepare(where / "calm", arguments)
     ran = command(calm, *COMMON, *arguments)
     told, _ = ran.communicate(timeout=PATIENCE)
     if ran.returncode != 0:
         raise RuntimeError(told)
     while sum(report.kills.values()) < kills and not report.wrong:
-        folder = where / f"chaos{report.sweeps}"
-        folder.mkdir()
+        folder = prepare(where / f"chaos{report.sweeps}", arguments)
         store = sweep(folder, arguments, rng, kills, pause, report)
         report.wrong += compare(Store(calm / "outputs" / "chaos"), store)
         report.resumed += sum(
@@ -202,7 +224,13 @@ def compare(calm: Store, store: Store) -> list[str]:
         wrong += [
             f"{id}: weights differ" for name in one if not np.array_equal(one[name], other[name])
         ]
-    for name, pattern in (("checkpoints", "*"), ("leases", "*"), ("points", ".*"), (".", ".*")):
+    for name, pattern in (
+        ("checkpoints", "*"),
+        (TRAINED, "*"),
+        ("leases", "*"),
+        ("points", ".*"),
+        (".", ".*"),
+    ):
         left = [path.name for path in (store.folder / name).glob(pattern)]
         wrong += [f"left in {name}: {left}"] if left else []
     return wrong
@@ -213,10 +241,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--short", action="store_true", help="the sweep that runs among the tests")
+    parser.add_argument("--trainers", action="store_true", help="points of a trainer of one's own")
     asked = parser.parse_args()
     print(
         f"chaos: seed {asked.seed}, at least {asked.kills} SIGKILLs over a sweep of"
-        f" {'4' if asked.short else '24'} points; some minutes",
+        f" {4 if asked.short else 24} points; some minutes",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +253,7 @@ def main() -> None:
             Path(folder),
             seed=asked.seed,
             kills=asked.kills,
-            arguments=SHORT if asked.short else SWEEP,
+            arguments=TRAINERS if asked.trainers else SHORT if asked.short else SWEEP,
             pause=5.0,
         )
     print("\n".join(report.lines()))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import multiprocessing
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from study.config.check import check
 from study.interfaces import Group, Point
@@ -99,6 +104,7 @@ MISTAKES = {
     "text": "log: val_score must be one number, got 'good'",
     "vector": "finish: score must be one number, got [3]",
     "other_mean": "per_example has the mean 0.125, and score is 0.5",
+    "leaves": "leaves called sys.exit('no more data')",
     "plain": "it has never read config.trainer.lr",
 }
 
@@ -110,6 +116,44 @@ def test_a_mistake_is_one_sentence_and_stores_nothing(tmp_path, name):
     assert MISTAKES[name] in str(error.value)
     assert "\n" not in str(error.value)
     assert not Store(tmp_path).names()
+
+
+def test_a_trainer_need_not_read_its_own_name(tmp_path):
+    own = trained(name="plain")
+    labels = {**own.labels, "trainer": "plain", "trainer.lr": OWN}
+    assert run(tmp_path, Point(own.id, own.config, labels, own.seed)).names()
+
+
+def test_what_a_trainer_changes_of_its_process_is_put_back(tmp_path, monkeypatch):
+    process = multiprocessing.current_process()
+    monkeypatch.setitem(process._config, "daemon", True)  # as the executor's workers are
+    before = (Path.cwd(), signal.getsignal(signal.SIGTERM), torch.get_num_threads())
+    store = run(tmp_path, *(trained(seed, "takes_liberties") for seed in range(2)))
+    assert [store.result(f"p{seed}")["row"]["score"] for seed in range(2)] == [1.0, 1.0]
+    assert before == (Path.cwd(), signal.getsignal(signal.SIGTERM), torch.get_num_threads())
+    assert torch.get_default_dtype() == torch.float32 and process.daemon
+
+
+def test_files_that_a_kill_cut_off_cost_no_more_than_time(tmp_path):
+    """The log's last line, and a checkpoint that the trainer cannot read: it starts again."""
+    expected = contents(run(tmp_path / "whole", trained()), "p0")
+    for name, spoil in (("log.jsonl", b'{"upd'), ("last.pt", b"PK")):
+        folder = tmp_path / name
+        with pytest.raises(Stopped):
+            run(folder, trained(), stop_at=7)
+        path = folder / FOLDER / "p0" / name
+        path.write_bytes(path.read_bytes() + spoil if name == "log.jsonl" else spoil)
+        assert_equal(contents(run(folder, trained()), "p0"), expected)
+
+
+def test_a_log_that_was_cut_off_in_its_first_line_is_begun_again(tmp_path):
+    own = trained()
+    folder = tmp_path / FOLDER / "p0"
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"upd')
+    with pytest.raises(Stopped):
+        run(tmp_path, own, stop_at=7)
+    assert [json.loads(line)["update"] for line in (folder / "log.jsonl").open()] == [2, 4, 6, 8]
 
 
 def test_a_score_that_is_no_number_is_a_diverged_point(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 
 import torch
 from torch import nn
@@ -115,3 +117,20 @@ def plain(config, point):
 
 def one_argument(config):
     pass
+
+
+def takes_liberties(config, point):
+    """Leaves torch and its process otherwise than it found them, and has a child process."""
+    multiprocessing.get_context("fork").Process(target=int).start()
+    used = torch.zeros(1).dtype == torch.float32 and torch.is_grad_enabled()
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(2)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.chdir("/")
+    point.log(1, train_loss=config.trainer.lr, val_loss=1.0, val_score=1.0)
+    point.finish(score=float(used))
+
+
+def leaves(config, point):
+    sys.exit("no more data")

@@ -40,6 +40,12 @@ def train(config: Any, point: Any) -> None:
         net.load_state_dict(weights)
         optimizer.load_state_dict(state)
 
+    def write(update: int) -> None:
+        """Write a checkpoint under another name first: a kill in between spoils nothing."""
+        made = (update, net.state_dict(), optimizer.state_dict(), best, kept)
+        torch.save(made, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").replace(checkpoint)
+
     with point.watch(net, every=max(1, config.updates // 10), start=start):
         for update in range(start, config.updates):
             x, y = data["train"]
@@ -59,9 +65,9 @@ def train(config: Any, point: Any) -> None:
                 point.log(update + 1, train_loss=loss, val_loss=val_loss, val_score=score)
                 if score > best:
                     best, kept = score, {k: v.clone() for k, v in net.state_dict().items()}
+                write(update + 1)
             if point.should_stop:
-                made = (update + 1, net.state_dict(), optimizer.state_dict(), best, kept)
-                torch.save(made, checkpoint)
+                write(update + 1)
                 return
     net.load_state_dict(kept)
     x, y = data["test"]
