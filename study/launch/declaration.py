@@ -53,7 +53,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         )
     )
     if trainers:  # what a function of the user's own does with the other settings is not known
-        fixed = {key: fixed[key] for key in ("task", "updates") if key in fixed}
+        fixed = {key: fixed[key] for key in (*CHOICES, "updates") if key in fixed}
     fixed = {key: value for key, value in fixed.items() if key not in varying}
     return {
         "factors": {key: list(levels) for key, levels in plan.factors.items()},
