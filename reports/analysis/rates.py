@@ -18,7 +18,7 @@ def rate_is_chosen(study: Study) -> bool:
 
 
 def rate_words(study: Study) -> str:
-    """For example: .004 with adam, .05 with sgd; "" where no point says."""
+    """For example: .004 with adam, .05 with sgd; "" where no point says, as with own trainers."""
 
     def read() -> str:
         rates: dict[str, list[str]] = {}
@@ -29,18 +29,20 @@ def rate_words(study: Study) -> str:
                 points = points[points[key] == name]
             for arm in points.drop_duplicates("arm")["id"].head(MOST):
                 try:
-                    rate = (study.store.config(str(arm)).get("optimizer") or {}).get("lr")
+                    config = study.store.config(str(arm))
                 except StudyError:
                     continue
-                known = rates.setdefault(levels.get("optimizer", ""), [])
-                if rate is not None and f"{float(rate):g}" not in known:
-                    known.append(f"{float(rate):g}")
-        return listing(
-            [
-                f"{listing(sorted(found, key=float))}{f' with {name}' if name else ''}"
-                for name, found in rates.items()
-                if found
-            ]
-        )
+                if config.get("trainer"):  # which may have a rate of its own
+                    continue
+                rate = (config.get("optimizer") or {}).get("lr")
+                found = rates.setdefault(levels.get("optimizer", ""), [])
+                if rate is not None and f"{float(rate):g}" not in found:
+                    found.append(f"{float(rate):g}")
+        known = [
+            f"{listing(sorted(found, key=float))}{f' with {name}' if name else ''}"
+            for name, found in rates.items()
+            if found
+        ]
+        return listing(known) if known else ""
 
     return str(study.cached("rate words", read))

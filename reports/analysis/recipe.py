@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from reports.data.study import Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import known, private
 from study.design.ranking import ranking
+from study.records import CHOICES, OWN, SIZES
 
 # Keys of the study's command that the command of one point sets or leaves out.
 DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")
@@ -216,10 +217,24 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
         kept.append(word)
     if study.record.get("experiment") and not any(word.startswith("experiment=") for word in kept):
         kept.append(f"experiment={study.record['experiment']}")
-    own = [f"{key}={_typed(value)}" for key, value in settings.items()]
+    settings |= {key: config[key] for key in SIZES if key in settings and key in config}
+    untrue = _only_shown(config, grid["labels"])
+    own = [f"{key}={_typed(value)}" for key, value in settings.items() if key not in untrue]
     return private(
         shlex.join(["python", "-m", "study", *kept, *own, f"seed={grid['seed']}", "name=again"])
     )
+
+
+def _only_shown(config: dict[str, Any], labels: Mapping[str, Any]) -> set[str]:
+    """Labels for the page alone: a model or trainer of the reader's own has no such level."""
+    found = {key for key in CHOICES if labels.get(key) == OWN}
+    if str((config.get("initializer") or {}).get("_target_")).endswith(".Own"):
+        found.discard("initializer")
+    if config.get("model"):
+        found.add("cell")
+    if config.get("trainer"):
+        found.add("optimizer.lr")
+    return found
 
 
 def folded(line: str, width: int = 92) -> str:

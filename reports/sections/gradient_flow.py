@@ -190,6 +190,11 @@ class GradientFlow:
                 if own.empty:
                     continue
                 cells = [_far(own[own["stage"] == stage]) for stage in (stages[0], stages[-1])]
+                every = rows[(rows[row_key] == one) & (rows[column_key] == other)]
+                if (reached := int(own["lag"].max())) < int(every["lag"].max()):
+                    # a layer that reads the sequence from its end, before the losses of its end
+                    nothing = Far(math.nan, math.nan, math.nan, f"to lag {reached} only")
+                    cells = [nothing, nothing]
                 last[one, other] = cells
                 table.append(
                     [

@@ -235,10 +235,14 @@ def _how(study: Study, id: str, *, brief: bool) -> list[object]:
             "small",
         ),
         Listing(folded(command(study, id, config))),
+    ]
+    if config.get("trainer"):
+        return blocks
+    blocks += [
         Heading("Take the trained weights"),
         Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
     ]
-    if brief:
+    if brief or config.get("model"):  # the recipe in PyTorch is the reader's own class
         return blocks
     try:
         facts = study.tasks.get(

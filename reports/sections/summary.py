@@ -439,8 +439,9 @@ class Summary:
                 " validation was."
             )
         sentences += [text for text in (different_stopping_points(points),) if text]
-        if len(arms) > 1 and not rate_is_chosen(study) and not study.adopted:
-            rates = rate_words(study)
+        rates = "" if study.adopted else rate_words(study)
+        unread = study.adopted or (not rates and bool(study.declaration.get("trainers")))
+        if len(arms) > 1 and not rate_is_chosen(study) and not unread:
             several = "optimizer" in study.factors and rates
             sentences.append(
                 f"The learning rate is the same for every arm of an optimizer ({rates}) and not"

@@ -62,7 +62,10 @@ def test_a_trainer_needs_no_gradients(tmp_path):
     result = study.run(plan)
     assert list(result.points["status"]) == ["done"] * 6
     assert result.points["score"].gt(0.8).all()
-    design = page_text(Study(Store(tmp_path / "echo_state")))["design"]
+    said = page_text(Study(Store(tmp_path / "echo_state")))
+    assert "nn.LSTM" not in said["recipe"] and "=own" not in said["recipe"]
+    assert "The learning rate is the same" not in said["summary"]
+    design = said["design"]
     assert "optimizer.lr" not in design and "dropout" not in design
     assert "a seed is what the trainer of a point may draw from" in design
     assert "what it does with settings that are no factors is not known" in design
