@@ -35,16 +35,10 @@ from study.store import Store
 from study.training.by_trainer import FOLDER as TRAINED
 from tests.support.faults import command, end, gone, until, workers
 
-COMMON = [
-    "-m",
-    "name=chaos",
-    "hidden=16",
-    "validate_every=100",
-    "tracker=[]",
-    "executor.workers=2",
-    "store.checkpoint_seconds=0.3",
-]
+COMMON = ["-m", "name=chaos", "tracker=[]", "executor.workers=2", "store.checkpoint_seconds=0.3"]
+SIZES = ["hidden=16", "validate_every=100"]
 SWEEP = [
+    *SIZES,
     "task.form=row",
     "cell=rnn,lstm,gru",
     "initializer=orthogonal,normal",
@@ -53,6 +47,7 @@ SWEEP = [
     "executor.max_members=3",
 ]
 SHORT = [
+    *SIZES,
     "task=adding",
     "task.steps=20",
     "task.examples=64",
@@ -63,16 +58,14 @@ SHORT = [
 ]
 SHORT += ["executor.max_members=1", "probe=[transport]"]
 # Points of a trainer of the user's own, the one that study.new writes.
-TRAINERS = [
+LOOPED = [
     "--config-dir=mine",
     "trainer=looped",
     "task.form=row",
-    "hidden=8,16",
-    "trainer.lr=0.01,0.03",
-    "seed=range(6)",
     "updates=600",
     "validate_every=40",
 ]
+TRAINERS = [*LOOPED, "hidden=8,16", "trainer.lr=0.01,0.03", "seed=range(6)"]
 MAIN_SHARE = 0.2  # of the kills go to the command itself
 TRAINING_SHARE = 0.6  # of the kills wait until something was trained since the one before
 PATIENCE = 600.0  # seconds without a kill or an end, after which something hangs

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from study.store import Store, seal
-from tests.campaigns.chaos import SHORT, campaign, compare
+from tests.campaigns.chaos import LOOPED, SHORT, campaign, compare
 from tests.support.helpers import point, run
 
 pytestmark = pytest.mark.slow
@@ -17,6 +17,13 @@ def test_ten_kills_change_nothing(tmp_path):
     assert report.wrong == [], "\n".join(report.lines())
     assert sum(report.kills.values()) >= 10
     assert report.kills["the command"] >= 1
+    assert report.resumed >= 1, "it was never killed in the middle of training"
+
+
+def test_kills_change_nothing_of_an_own_trainers_points(tmp_path):
+    short = [*LOOPED, "hidden=8", "seed=range(4)"]
+    report = campaign(tmp_path, seed=5, kills=6, arguments=short, pause=1.0)
+    assert report.wrong == [], "\n".join(report.lines())
     assert report.resumed >= 1, "it was never killed in the middle of training"
 
 
