@@ -18,6 +18,11 @@ def check_task(task: Task) -> None:
     """
     task.load()
     name, facts = type(task).__name__, task.facts
+    assert facts.lag is None or 0 < facts.lag <= facts.steps, (
+        f"{name}: lag {facts.lag} of {facts.steps} steps"
+    )
+    if task.without_data:
+        return
 
     def batch(seed: int, update: int) -> Batch:
         return task.sample(lambda *key: generator(seed, "data", *key), update, 6)
@@ -33,9 +38,6 @@ def check_task(task: Task) -> None:
     )
     assert not torch.equal(first.x, batch(1, 3).x), f"{name}: seeds give equal batches"
     assert not torch.equal(first.x, batch(0, 4).x), f"{name}: updates give equal batches"
-    assert facts.lag is None or 0 < facts.lag <= facts.steps, (
-        f"{name}: lag {facts.lag} of {facts.steps} steps"
-    )
     parts: dict[str, Batch] = {part: task.split(part) for part in PARTS}
     assert torch.equal(parts["test"].x, task.split("test").x), (
         f"{name}: the test split changes between calls"
