@@ -170,8 +170,8 @@ def unsafe(text: str) -> Iterator[str]:
         if isinstance(node, ast.Call):
             call = ast.unparse(node.func)
             given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if call in (
-                "torch.load",
+            whole = call == "torch.load" and given.get("weights_only") != "True"
+            if whole or call in (
                 "pd.read_pickle",
                 "pandas.read_pickle",
                 "eval",
@@ -203,6 +203,7 @@ def test_no_source_reads_what_runs_code():
         "import pickle",
         "from joblib import load",
         "torch.load(p)",
+        "torch.load(p, weights_only=False)",
         "np.load(p, allow_pickle=True)",
         "yaml.load(f, Loader=yaml.Loader)",
     ],

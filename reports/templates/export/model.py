@@ -215,8 +215,8 @@ def load(folder):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "model.safetensors")
     net = (Own if "target" in config["model"] else Net)(**config["model"])
-    net.load_weights(weights)
     net = net.to(getattr(torch, config["dtype"]))
+    net.load_weights(weights)
     net.config = config
     return net.eval()
 

@@ -36,7 +36,8 @@ def train(config: Any, point: Any) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.trainer.lr)
     checkpoint, start, best, kept = point.folder / "last.pt", 0, -1.0, net.state_dict()
     if checkpoint.exists():  # written before an interruption
-        start, weights, state, best, kept = torch.load(checkpoint, map_location=point.device)
+        saved = torch.load(checkpoint, map_location=point.device, weights_only=True)
+        start, weights, state, best, kept = saved
         net.load_state_dict(weights)
         optimizer.load_state_dict(state)
 

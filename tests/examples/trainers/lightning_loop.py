@@ -77,7 +77,7 @@ def train(config: Any, point: Any) -> None:
     module = Classifier(facts.inputs, config.hidden, facts.outputs, config.trainer.lr)
     start, state, checkpoint = 0, None, point.folder / "last.pt"
     if checkpoint.exists():
-        start, weights, state = torch.load(checkpoint)
+        start, weights, state = torch.load(checkpoint, weights_only=True)
         module.load_state_dict(weights)
     if state is not None:  # of Adam, once Lightning has made it
         made = module.configure_optimizers
