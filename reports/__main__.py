@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.program import RENDER, command
 from study.records import POINTS, StudyError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: fine. 1: a section is broken, or a --fail-if condition holds or cannot be judged. 2: an
     error, after a line that says what was wrong.
     """
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     try:
         return int(args.run(args) or 0)
     except StudyError as error:
@@ -37,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=command("reports"), description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_render_and_check(commands)
     _add_status_and_table(commands)
@@ -48,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_render_and_check(commands: Any) -> None:
-    render = commands.add_parser("render", help="write DIR/report.html, one self-contained page")
+    render = commands.add_parser(
+        "render", aliases=[RENDER], help="write DIR/report.html, one self-contained page"
+    )
     render.add_argument(
         "--watch",
         type=_seconds,
@@ -298,8 +301,8 @@ def _status(args: argparse.Namespace) -> int:
         print(f"  damaged: {name}: {why}")
     if damaged:
         print(
-            f"{len(damaged)} damaged, counted as missing; set them aside: python -m reports status"
-            f" {args.folder} --repair"
+            f"{len(damaged)} damaged, counted as missing; set them aside:"
+            f" {command('reports', 'status', str(args.folder), '--repair')}"
         )
     for name, why in search.items():
         print(f"  damaged: {name}: {why}")

@@ -7,6 +7,7 @@ must be started in the same folder as this command, because their paths are rela
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import os
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.program import command
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import (
@@ -115,14 +117,21 @@ def _patience(folder: Path) -> float:
         return 30.0
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=command("study.artifacts"), description=str(__doc__).splitlines()[0]
+    )
+    made.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0, even if W&B fails, since results never depend on it; 2 for wrong usage."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) != 1 or given[0].startswith("-"):
-        print("usage: python -m study.artifacts DIR", file=sys.stderr)
-        return 2
+    """Exit status: 0, even if W&B fails, since results never depend on it."""
+    options = parser().parse_args(arguments)
     try:
-        message = log_artifacts(Path(given[0]))
+        message = log_artifacts(options.folder)
     except StudyError as error:
         print(f"warning: W&B did not get the artifacts of this study ({error})", file=sys.stderr)
         return 0

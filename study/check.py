@@ -7,23 +7,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.battery.folder import check
+from study.program import command
 from study.records import StudyError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Return exit status 0; 1 if a piece breaks a rule; 2 if there is nothing to check."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.check",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=command("study.check"),
         description="run the battery of tests on a folder of your own pieces",
     )
-    parser.add_argument(
+    made.add_argument(
         "folder",
         type=Path,
         metavar="DIR",
         help="the folder for --config-dir: DIR/cell/*.yaml, DIR/task/*.yaml, … and their modules",
     )
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return exit status 0; 1 if a piece breaks a rule; 2 if there is nothing to check."""
+    options = parser().parse_args(arguments)
+    from study.battery.folder import check  # torch, which the help does not wait for
+
     wrong = 0
     try:
         for name, failure in check(options.folder):

@@ -13,39 +13,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from study.config.paths import conf_folder
+from study.config.levels import defaults
+from study.program import command
 from study.records import StudyError
-from study.store.compaction import compact
-from study.store.part import Broken
 
 
-def lease_seconds() -> float:
-    """store.lease_seconds of the main configuration."""
-    text = (conf_folder() / "config.yaml").read_text(encoding="utf-8")
-    return float(yaml.safe_load(text)["store"]["lease_seconds"])
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=command("study.compact"), description=str(__doc__).splitlines()[0]
+    )
+    made.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
+    )
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0; 1 if damaged points were left in place; 2 on an error, which is printed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.compact", description=str(__doc__).splitlines()[0]
-    )
-    parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
-    )
-    options: Any = parser.parse_args(arguments)
+    options: Any = parser().parse_args(arguments)
+    from study.store.compaction import compact  # pandas, which the help does not wait for
+    from study.store.part import Broken
+
     try:
-        report = compact(options.folder, lease_seconds())
+        report = compact(options.folder, defaults()["store"]["lease_seconds"])
     except (StudyError, Broken) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.folder.name or os.fspath(options.folder)}: {report}")
     if report.damaged:
         print(
-            f"error: {report.damaged} damaged points; python -m reports status {options.folder}"
-            " lists them, --repair sets them aside",
+            f"error: {report.damaged} damaged points;"
+            f" {command('reports', 'status', str(options.folder))} lists them, --repair sets them"
+            " aside",
             file=sys.stderr,
         )
     return int(report.damaged > 0)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from study.machine.orphans import end
+from study.program import command
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
@@ -124,21 +125,25 @@ def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
         process.wait()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 if everything is online, 1 if runs still wait, 2 if nothing could be tried."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.sync", description=str(__doc__).splitlines()[0]
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=command("study.sync"), description=str(__doc__).splitlines()[0]
     )
-    parser.add_argument(
+    made.add_argument(
         "folder", type=Path, metavar="DIR", help="folder of a study, such as outputs/digits"
     )
-    parser.add_argument(
+    made.add_argument(
         "--seconds",
         type=_seconds,
         default=60.0,
         help="give up when nothing has arrived for so long (60)",
     )
-    options: Any = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 if everything is online, 1 if runs still wait, 2 if nothing could be tried."""
+    options: Any = parser().parse_args(arguments)
     try:
         sent, left = sync(options.folder, options.seconds)
     except (StudyError, OSError) as error:

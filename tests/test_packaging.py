@@ -115,6 +115,7 @@ def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_sectio
 
 # Of study.health what needs no torch: old points are judged again by the rules of new ones.
 READ_BY_REPORTS = (
+    "study.program",
     "study.records",
     "study.store",
     "study.design",

@@ -198,7 +198,7 @@ def judge_reports(arguments: Sequence[str]) -> None:
     named = arguments if len(arguments) > 1 else [*arguments, "--help"]
     with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.redirect_stdout(error):
         try:
-            reports.__main__._parser().parse_args(named)
+            reports.__main__.parser().parse_args(named)
         except SystemExit as end:
             assert end.code == 0, f"python -m reports {shlex.join(arguments)}: {error.getvalue()}"
 

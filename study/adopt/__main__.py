@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from study.adopt.api import adopt, default_folder
+from study.config.levels import defaults
+from study.program import command
 from study.records import StudyError
 
 DECLARED = ("title", "question", "claims", "contrasts")
@@ -23,7 +24,9 @@ DECLARED = ("title", "question", "claims", "contrasts")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0; 2 on an error, which is printed."""
-    options: Any = _parser().parse_args(arguments)
+    options: Any = parser().parse_args(arguments)
+    from study.adopt.api import adopt  # pandas, which the help does not wait for
+
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = adopt(
@@ -49,17 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     shown = Path(options.folder) / options.name
-    print(f"stored in {shown}; python -m reports render {shown} writes its page")
+    print(f"stored in {shown}; {command('reports', 'render', str(shown))} writes its page")
     return 0 if result.folder else 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     lines = str(__doc__).splitlines()
-    parser = argparse.ArgumentParser(prog="python -m study.adopt", description=lines[0])
+    parser = argparse.ArgumentParser(prog=command("study.adopt"), description=lines[0])
     add = parser.add_argument
     add("runs", metavar="RUNS", help="a CSV or Parquet file, a W&B folder or a Hydra multirun")
     add("--name", required=True, help="of the study")
-    add("--folder", default=default_folder(), help="where studies lie (%(default)s)")
+    add("--folder", default=defaults()["store"]["folder"], help="where studies lie (%(default)s)")
     add("--factors", type=_names, help="columns, comma-separated; default: those that vary")
     add("--seed", default="seed", help="column of seeds (%(default)s)")
     add("--score", default="accuracy", help="column of test scores (%(default)s)")

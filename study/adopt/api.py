@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from reports.api import Result, load
 from study.adopt.factors import choose
 from study.adopt.histories import of_runs
@@ -16,7 +14,7 @@ from study.adopt.options import STATUS, Options, checked
 from study.adopt.runs import Run, checked_runs
 from study.adopt.source import Source, read
 from study.adopt.writing import write
-from study.config.paths import conf_folder
+from study.config.levels import defaults
 from study.design.comparisons import check_comparisons, check_named_levels
 from study.records import StudyError
 
@@ -97,17 +95,11 @@ def adopt(
     runs = checked_runs(source, options, found, histories)
     comparisons = {"claims": claims, "contrasts": contrasts}
     _check_comparisons(comparisons, runs, found.fixed, options)
-    place = Path(folder or default_folder()) / name
+    place = Path(folder or defaults()["store"]["folder"]) / name
     new = write(place, source, options, found, runs, comparisons, command)
     for line in _told(source, options, found.told, runs, new):
         print(line, file=sys.stderr)
     return load(place)
-
-
-def default_folder() -> str:
-    """store.folder of the main configuration."""
-    text = (conf_folder() / "config.yaml").read_text(encoding="utf-8")
-    return str(yaml.safe_load(text)["store"]["folder"])
 
 
 def _check_comparisons(

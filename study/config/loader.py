@@ -18,26 +18,6 @@ from study.config.schema import Root
 # The name under which study.hydra_plugins registers its classes with Hydra.
 ALIAS = "hydra_plugins.rnn_gradient_study"
 
-HELP = """rnn-gradient-study: which recurrent recipe trains on my sequences, why, and how sure?
-
-  python -m study -m experiment=digits                    the default study
-  python -m study -m experiment=digits cell=lstm,gru depth=1,2,4
-  python -m study -m experiment=digits plan=true          what would run; trains nothing
-  python -m study -m experiment=digits hydra/sweeper=optuna search=default
-                                                          tune every arm with the same budget
-  python -m study -m experiment=digits hydra/sweeper=confirm
-                                                          the best arms again, on fresh seeds
-  python -m study cell=gru seed=3                         one point
-  python -m study --cfg job                               every key with its value
-  python -m study -m --config-dir mine experiment=mine    pieces and experiments of your own
-  python -m reports render outputs/digits                 the report
-
-== Levels of each group (override with group=level) ==
-$APP_CONFIG_GROUPS
-
-Hydra options: --hydra-help
-"""
-
 
 def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
     """Return a loader for conf/ and `folders`, each as if given with --config-dir."""
@@ -62,6 +42,4 @@ def store_nodes() -> None:
         store.store(group="hydra/sweeper", name=name, node=OmegaConf.create(node))
     launcher = OmegaConf.create({"_target_": f"{ALIAS}.StudyLauncher"})
     store.store(group="hydra/launcher", name="study", node=launcher)
-    words = {"app_name": "python -m study", "header": "", "footer": "", "template": HELP}
-    store.store(group="hydra/help", name="study", node=OmegaConf.create(words))
     store.store(name="schema", node=Root)

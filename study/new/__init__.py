@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from study.config.paths import conf_folder
+from study.program import command
 from study.records import StudyError
 
 SKELETONS = Path(__file__).parent / "skeletons"
@@ -148,24 +149,28 @@ def next_steps(kind: str, name: str, into: Path, written: Sequence[Path]) -> str
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Return exit status 0, or 2 after an error message."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.new",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=command("study.new"),
         description="write a working piece to start from, with its YAML and its test",
     )
-    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=" | ".join(KINDS))
-    parser.add_argument(
+    made.add_argument("kind", choices=KINDS, metavar="KIND", help=" | ".join(KINDS))
+    made.add_argument(
         "name", metavar="NAME", help="name of the module and the level, such as leaky"
     )
-    parser.add_argument(
+    made.add_argument(
         "--into",
         type=Path,
         default=Path(),
         metavar="DIR",
         help="folder of your own pieces, created if missing (default: this folder)",
     )
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return exit status 0, or 2 after an error message."""
+    options = parser().parse_args(arguments)
     try:
         written = create(options.kind, options.name, options.into)
     except StudyError as error:

@@ -1,0 +1,1 @@
+"""The command gradient-study: one name for all modules that can be started by `python -m`."""
