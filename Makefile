@@ -21,9 +21,7 @@ api: .venv/.ready-dev ## the API page, made from docstrings: build/api/index.htm
 	@$(PY) -m tests.support.api build/api
 
 sweep: .venv/.ready ## train what is missing of a study and render its report (STUDY=digits)
-	@status=0; $(PY) -m study -m experiment=$(STUDY) $(ARGS) || status=$$?; \
-	case " $(ARGS) " in *" plan=true "*) exit $$status;; esac; \
-	if [ $$status -le 1 ] || [ $$status -eq 130 ]; then { $(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY); } || [ $$status -ne 0 ] || status=1; fi; exit $$status
+	@$(PY) -m study.commands run --report experiment=$(STUDY) $(ARGS)
 
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
 	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)

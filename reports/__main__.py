@@ -216,7 +216,7 @@ def _render(args: argparse.Namespace) -> int:
         )
     else:
         path, broken = render(args.folder, _config_dirs(args))
-        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): {path.absolute().as_uri()}")
     if broken:
         print(
             f"error: broken sections, shown as such on the page: {', '.join(broken)}",

@@ -16,7 +16,6 @@ BARE = (
     "optimizer.name",
     "readout",
 )  # factors whose levels need no name beside them
-ABSOLUTE = re.compile(r"(?<![\w<>.:/~-])/[\w.+@-]+(?:/[\w.+@-]+)+|\b[A-Za-z]:\\[\w.+@\\ -]+")
 
 MOST_DECIMALS = 9  # what is smaller is a rounding error
 
@@ -244,11 +243,6 @@ def levels(labels: Mapping[str, object]) -> str:
 
 def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def private(text: str) -> str:
-    """Text in which absolute paths are reduced to their last part."""
-    return ABSOLUTE.sub(lambda found: "<path>/" + re.split(r"[/\\]", found.group())[-1], text)
 
 
 def slug(text: str, taken: Sequence[str] = ()) -> str:

@@ -17,9 +17,10 @@ from reports.analysis.arms import summary, with_counted
 from reports.analysis.costs import with_cost
 from reports.data.study import Problem, Study
 from reports.data.test_set import weighted_noise
-from reports.formatting import known, private
+from reports.formatting import known
 from study.design.ranking import ranking
 from study.records import CHOICES, OWN, SIZES
+from study.store.privacy import private
 
 # Keys of the study's command that the command of one point sets or leaves out.
 DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")

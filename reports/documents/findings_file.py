@@ -9,7 +9,7 @@ from typing import Any
 from reports.analysis.findings import findings
 from reports.data.study import MOST, Study
 from reports.findings.finding import STRENGTHS, Finding
-from reports.formatting import private
+from study.store.privacy import private
 
 SCHEMA = 1  # of the file; raised when a key is removed or changes its meaning
 

@@ -15,10 +15,11 @@ from reports.data.study import MISSING, Study
 from reports.documents.diff import Difference, sentences
 from reports.documents.files import write_text
 from reports.documents.templates import Templates
-from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, private, score_number
+from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, score_number
 from reports.statistics import count as counted
 from study.records import STATUSES, VERDICTS, StudyError
 from study.store import Store
+from study.store.privacy import private
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from reports.analysis.arms import summary
 from reports.blocks import Listing, Notice, Section
 from reports.data.study import Study, cores
 from reports.documents.templates import Templates
-from reports.formatting import private
 from reports.interfaces import SectionRenderer
 from study.config.paths import conf_folder
 from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
+from study.store.privacy import private
 
 # With at least this many stored points, sections are rendered by one process per core. With fewer,
 # starting the processes costs as much as they save.

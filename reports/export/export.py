@@ -21,9 +21,10 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from reports.data.judged_again import as_judged
-from reports.formatting import private, score_number
+from reports.formatting import score_number
 from study.records import StudyError
 from study.store import CONFIG, Store
+from study.store.privacy import private
 
 HERE = Path(__file__).parent.parent / "templates" / "export"
 WRITTEN = ("model.safetensors", "config.json", "example.json", "model.py", "README.md")

@@ -10,7 +10,8 @@ from reports.analysis.arms import WORST, worst_words
 from reports.analysis.spikes import spikes
 from reports.blocks import Cell, Fold, Listing, Prose, Section, Table
 from reports.data.study import MISSING, Study
-from reports.formatting import STATUS_SYMBOLS, count, private
+from reports.formatting import STATUS_SYMBOLS, count
+from study.store.privacy import private
 
 NO = "none"
 

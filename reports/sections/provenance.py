@@ -11,7 +11,8 @@ from typing import Any
 from reports.analysis.adopted import origin_words
 from reports.blocks import Cell, Definitions, Downloads, Listing, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import duration, listing, private
+from reports.formatting import duration, listing
+from study.store.privacy import private
 
 
 class Provenance:

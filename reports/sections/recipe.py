@@ -30,8 +30,9 @@ from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, T
 from reports.data.study import Problem, Study
 from reports.export.export import point_config
 from reports.export.snippet import snippet
-from reports.formatting import count, known, levels, number, private, score_number
+from reports.formatting import count, known, levels, number, score_number
 from study.records import StudyError
+from study.store.privacy import private
 
 
 class RecipeSection:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.formatting import private
 from study.adopt.source import Source
 from study.records import CHOICES, POINTS, SIZES, TABLES, StudyError
+from study.store.privacy import private
 
 # Levels that nobody compares one by one, if each has a single run: it is a number of the run.
 MOST_SINGLE = 30

@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 import study
-from reports.formatting import private
 from study.adopt.factors import Factors, ordered
 from study.adopt.options import Options, check_rule
 from study.adopt.runs import Run, described
@@ -20,6 +19,7 @@ from study.adopt.source import Source
 from study.records import POINTS, StudyError
 from study.store import PointRecord, Store
 from study.store.leases import STUDY, Leases
+from study.store.privacy import private
 from study.store.table import known, to_json
 
 LEASE_SECONDS = 60.0

@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rnn-gradient-study {__version__}")
         return 0
     name, rest = ALIASES.get(given[0], given[0]), given[1:]
-    if name in TRAINING:
-        return train(name, rest)
     try:
+        if name in TRAINING:
+            return train(name, rest)
         return int(_command(name)(rest) or 0)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,7 +6,9 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from study.commands.overrides import SWEEPER, Overrides
 from study.config.help import asks_for_help
 from study.config.levels import groups, listed
 from study.config.paths import config_dirs
@@ -18,8 +20,9 @@ TRAINING = {
     "search": "tune every arm of a study with the same budget",
     "confirm": "train the best arms of a study again, on fresh seeds",
 }
+WITH_RESULTS = (0, 1, 130)  # statuses of study.launch.run
 MULTIRUN = ("-m", "--multirun")
-SWEEPER = "hydra/sweeper"
+REPORT = "--report"
 
 
 def train(name: str, arguments: Sequence[str]) -> int:
@@ -30,10 +33,28 @@ def train(name: str, arguments: Sequence[str]) -> int:
         print(f"\nlevels of each group:\n\n{listed(groups(config_dirs(arguments)))}")
         return 0
     module = importlib.import_module("study.__main__")
+    given = [argument for argument in arguments if argument != REPORT]
+    folder = Overrides(given).folder() if REPORT in arguments else None
     # Named as by python -m: messages, jobs of executors and study.json repeat this command.
-    sys.argv = [str(module.__file__), *for_hydra(name, arguments)]
-    module.start()
+    sys.argv = [str(module.__file__), *for_hydra(name, given)]
+    try:
+        module.start()
+    except SystemExit as end:
+        if folder is None or not isinstance(end.code, int) or end.code not in WITH_RESULTS:
+            raise
+        if (folder / "study.json").exists() and "plan=true" not in sys.argv:
+            failed = report(folder, config_dirs(given)) != 0
+            return end.code or int(failed)
+        return end.code
     return 0
+
+
+def report(folder: Path, config_folders: Sequence[str]) -> int:
+    """Render a study's report and log it to W&B where the study is tracked; the exit status."""
+    own = [path for path in config_folders if (Path(path) / "section").is_dir()]
+    options = ["--config-dir", own[-1]] if own else []
+    rendered = importlib.import_module("reports.__main__").main(["render", str(folder), *options])
+    return int(rendered or importlib.import_module("study.artifacts").main([str(folder)]))
 
 
 def for_hydra(name: str, arguments: Sequence[str]) -> list[str]:
@@ -94,6 +115,9 @@ def parser(name: str) -> argparse.ArgumentParser:
         action="append",
         metavar="DIR",
         help="folder with levels and pieces of your own (can be repeated)",
+    )
+    made.add_argument(
+        REPORT, action="store_true", help="then write the report, of an interrupted study as well"
     )
     made.add_argument(
         "--cfg", choices=("job", "hydra", "all"), help="print the configuration and stop"

@@ -14,6 +14,7 @@ from study.interfaces import Group
 from study.launch.console import print_line
 from study.launch.describe import print_missing_probes
 from study.launch.plan import Plan
+from study.program import command, typed
 
 
 def command_line() -> str:
@@ -56,15 +57,26 @@ def print_summary(
     if kept:
         print_line(console, f"{kept} of the missing points resume from their checkpoints")
     if counts["failed"]:
-        print_line(console, f"see why: python -m reports status {plan.folder}")
+        print_line(console, f"see why: {command('reports', 'status', str(plan.folder))}")
     if counts["failed"] or counts["missing"]:
         print_line(
             console,
-            "to resume, run the same command; it trains what is missing or failed:"
-            f" {command_line()}",
+            f"to resume, run the same command; it trains what is missing or failed: {typed()}",
         )
+    print_report(plan, console)
+
+
+def print_report(plan: Plan, console: Console) -> None:
+    """Print a link to the report, and the command that makes it if it is missing or older."""
     given = config_dirs(sys.argv[1:])
     folders = [folder for folder in given if (Path(folder) / "section").is_dir()]
     # The report needs the folder for the user's own sections.
-    option = f" --config-dir {shlex.quote(folders[-1])}" if folders else ""
-    print_line(console, f"report: python -m reports render {plan.folder}{option}")
+    options = ["--config-dir", folders[-1]] if folders else []
+    render = command("reports", "render", str(plan.folder), *options)
+    page = plan.folder / "report.html"
+    if not page.is_file():
+        print_line(console, f"report: {render}")
+        return
+    print_line(console, f"report: {page.absolute().as_uri()}")
+    if plan.missing:
+        print_line(console, f"it is older than this launch; to render it again: {render}")

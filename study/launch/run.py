@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from study.launch.console import print_line
+from study.launch.console import LaunchConsole, logged, note, open_log, print_line
 from study.launch.declaration import declaration
 from study.launch.describe import SHOWN, print_data_warnings, show
 from study.launch.messages import command_line, print_given_up, print_start, print_summary
@@ -20,6 +20,7 @@ from study.launch.share import Shared
 from study.launch.trackers import Trackers
 from study.machine.processes import warm
 from study.machine.provenance import code, relative
+from study.program import typed
 from study.records import StudyError
 from study.store import Store
 from study.store.leases import STUDY, Leases
@@ -48,26 +49,28 @@ def run(plan: Plan) -> int:
 
     0: every point has a result; 1: some failed; 2: none has a result; 130: interrupted.
     """
-    console = Console(soft_wrap=True)
+    console = LaunchConsole()
     store = Store(plan.folder)
     fingerprint = plan.fingerprint()
     store.check_mine(fingerprint)
     if plan.settings.plan_only:
         show(plan, console)
         return OK
-    try:
-        with Leases(plan.folder, plan.settings.store.lease_seconds) as leases:
-            return carry_out(plan, store, fingerprint, leases, console)
-    except OSError as error:
-        raise StudyError(
-            f"{error.filename or plan.folder}: {error.strerror or error}. Finished points are kept;"
-            " the same command resumes"
-        ) from error
+    with logged(console):
+        try:
+            with Leases(plan.folder, plan.settings.store.lease_seconds) as leases:
+                return carry_out(plan, store, fingerprint, leases, console)
+        except OSError as error:
+            raise StudyError(
+                f"{error.filename or plan.folder}: {error.strerror or error}. Finished points are"
+                " kept; the same command resumes"
+            ) from error
 
 
 def carry_out(
     plan: Plan, store: Store, fingerprint: Mapping[str, Any], leases: Leases, console: Console
 ) -> int:
+    note(console, f"launch {leases.id}: {typed()}")
     executor = plan.executor
     if changed := check_sources(plan):
         print_line(console, f"note: {changed}")
@@ -77,6 +80,7 @@ def carry_out(
     with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
         declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
+    open_log(console, plan.folder)  # not before: a study's folder begins with study.json
     store.tidy(leases.busy())
     set_aside(plan, store, leases, console)
     shared = Shared(plan, executor, store, leases, console)

@@ -4,6 +4,7 @@ them, waits for points that others hold, and takes over those that they lose.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -11,6 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from rich.console import Console
 
 from study.interfaces import Event, Executor, Group
+from study.launch.console import note
 from study.launch.plan import Plan
 from study.launch.progress import Progress
 from study.store import Store
@@ -95,6 +97,8 @@ class Shared:
 
     def _on_event(self, event: Event, progress: Progress) -> Iterator[list[str]]:
         kind, ids = event["event"], list(event.get("ids", ()))
+        if kind != "progress":
+            note(self.console, f"event {dict(event)}", logging.DEBUG)
         if kind == "progress":
             progress.update(ids, event["update"])
         elif kind == "note":
@@ -110,6 +114,9 @@ class Shared:
                 self._warn_of_takeover(ids)
             self.leases.release(ids)
             self.begun |= set(ids)
+            if kind == "failed":
+                why = f"points {', '.join(ids)} of group {event.get('group', '')} failed"
+                note(self.console, f"{why}: {event.get('reason')}", logging.ERROR)
             if kind == "given up":
                 self.given_up[str(event["reason"])] += len(ids)
             progress.finish(
@@ -132,3 +139,5 @@ class Shared:
         if text not in self.printed:
             self.printed.add(text)
             self.console.print(text, markup=False, highlight=False, style="yellow")
+        else:
+            note(self.console, text, logging.WARNING)

@@ -7,9 +7,9 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from rich.console import Console
 
 from study.config.settings import settings_of
+from study.launch.console import LaunchConsole, logged
 from study.search.planning import make_spec
 from study.search.run import run
 
@@ -29,4 +29,6 @@ def launch(
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     settings = settings_of({str(key): value for key, value in plain.items()})
-    return run(spec, request, settings, Console(soft_wrap=True))
+    console = LaunchConsole()
+    with logged(console):
+        return run(spec, request, settings, console)

@@ -16,6 +16,7 @@ from study.config.paths import config_dirs
 from study.config.setup import set_up
 from study.launch.console import print_line
 from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, SOME_FAILED
+from study.program import training, typed
 from study.search.findings import gains
 from study.search.planning import SearchRequest, default
 from study.search.slots import Slots
@@ -152,7 +153,7 @@ def print_summary(
     where = journal_file(spec.search_folder) if journal else "with the address of search.storage"
     print_line(console, f"browse the trials: optuna-dashboard {where}")
     if interrupted or not found["complete"]:
-        print_line(console, "to resume, run the same command")
+        print_line(console, f"to resume, run the same command: {typed()}")
         return INTERRUPTED if interrupted else SOME_FAILED
     without = [arm["arm"] for arm in found["arms"] if not arm["best"]]
     if len(without) < len(found["arms"]):
@@ -183,8 +184,8 @@ def _print_tuned_study(spec: Spec, console: Console) -> None:
     folders = [*(folder for folder in config_dirs(sys.argv[1:]) if folder != own), own]
     given = " ".join(f"--config-dir {shlex.quote(folder)}" for folder in folders)
     name = tuned_name(spec)
-    print_line(console, f"the tuned study: make sweep STUDY={name} ARGS={shlex.quote(given)}")
-    print_line(console, f"            or: python -m study -m {given} experiment={name}")
+    tuned = f"{training(many=True)} {given} experiment={name}"
+    print_line(console, f"the tuned study: {tuned}")
 
 
 def _number(value: float | None) -> str:

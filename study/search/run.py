@@ -10,11 +10,12 @@ from rich.console import Console
 
 from study.config.build import build
 from study.config.settings import Settings
-from study.launch.console import print_line
+from study.launch.console import note, open_log, print_line
 from study.launch.messages import command_line
 from study.launch.run import OK
 from study.launch.trackers import Trackers
 from study.machine.provenance import relative
+from study.program import typed
 from study.search.arms import open_arms
 from study.search.findings import summary, tables
 from study.search.messages import level_of, print_plan, print_start, print_summary
@@ -66,6 +67,8 @@ def carry_out(
         if warning := remote.executor.ready(spec.folder):
             print_line(console, warning, "yellow")
     storage = open_storage(spec.settings.storage, spec.search_folder)
+    note(console, f"search {spec.name}: {typed()}")
+    open_log(console, spec.search_folder)
     slots = open_arms(spec, storage)
     for each in slots:
         each.fill()

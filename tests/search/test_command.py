@@ -75,7 +75,7 @@ def test_the_search_tells_what_it_found_and_what_to_type_next(searched):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 arms, 8 trials" in ran.stdout
     assert "8 trials finished" in ran.stdout
-    assert "make sweep STUDY=quick_tuned" in ran.stdout
+    assert "experiment=quick_tuned" in ran.stdout
     assert "optuna-dashboard outputs/quick/search/journal.log" in ran.stdout
     found = SearchStore(folder / "outputs" / "quick" / "search").summary()
     assert [arm["trials"] for arm in found["arms"]] == [4, 4]
