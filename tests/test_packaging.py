@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_the_wheel_states_its_types_and_the_one_version(wheel):
     assert f"\nVersion: {study.__version__}\n" in archive.read(metadata).decode()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "version" not in project and project["dynamic"] == ["version"]
+
+
+def test_the_sdist_holds_every_file_of_the_repository(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("the files are listed by Git, and this is no checkout")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+    assert tracked <= packed, "missing in the sdist"
+
+
+def test_the_wheel_installs_the_command(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (entries,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+    assert "gradient-study = study.commands.main:start" in archive.read(entries).decode()
 
 
 def run(folder: Path, where: Path, *arguments: object) -> None:

@@ -56,8 +56,8 @@ def _parser(name: str, typed: Sequence[str]) -> argparse.ArgumentParser:
     elif name in commands.LEVELS:
         made = commands.levels_parser()
         _by_dest(made)["group"].completer = lambda **_: list(groups())
-    else:
-        return commands.parser()
+    else:  # nothing follows an unknown word
+        return argparse.ArgumentParser(add_help=False) if name else commands.parser()
     for parser in _with_subparsers(made):
         for dest, action in _by_dest(parser).items():
             if dest == "config_dir":

@@ -453,5 +453,6 @@ def test_hydras_own_options_work(tmp_path):
     assert shown.returncode == 0
     assert "study.cells.gru.GRU" in shown.stdout
     helped = study(tmp_path, "--help")
-    assert "experiment: adding, antisymmetric, attention, caption" in helped.stdout
+    assert "  quick              A small study to try everything" in helped.stdout
+    assert study(tmp_path, "--hydra-help").stdout.startswith("Hydra (")
     assert list(tmp_path.iterdir()) == []
