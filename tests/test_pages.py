@@ -20,6 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import reports.__main__
+from study.commands.main import LEVELS, MODULES, REPORTS, levels_parser
+from study.commands.training import REPORT, TRAINING, for_hydra
 from study.config.compose import compose, compose_all, read_sweep
 from study.config.loader import config_loader
 from study.config.paths import conf_folder
@@ -149,6 +151,10 @@ def judge(words: Sequence[str], own: Path) -> None:
             judge_reports(arguments)
         elif module.startswith("study."):
             judge_options(module, arguments)
+    elif words[0] == "gradient-study":
+        judge_subcommand(words[1], words[2:], own)
+    elif words[0] == "eval":
+        assert shown.endswith("gradient-study)'"), shown
     else:
         pytest.fail(f"{shown}: no command that this test knows how to check")
 
@@ -191,6 +197,19 @@ def judge_study(arguments: Sequence[str], own: Path) -> None:
     config = compose(loader, "config", fixed).config
     for key in searched:
         assert OmegaConf.select(config, key) is not None, f"{key}: no such key"
+
+
+def judge_subcommand(name: str, arguments: Sequence[str], own: Path) -> None:
+    """As the module that it stands for."""
+    if name in TRAINING:
+        given = [word for word in arguments if word != REPORT]
+        judge_study(for_hydra(name, given), own)
+    elif name in REPORTS:
+        judge_reports([name, *arguments])
+    elif name in LEVELS:
+        levels_parser().parse_args(arguments)
+    else:
+        judge_options(MODULES[name][0], arguments)
 
 
 def judge_reports(arguments: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ PATHS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`]+)`")
-STARTS = ("make ", "python -m ", "pip install ", ".venv/bin/python -m ")
+STARTS = ("make ", "gradient-study ", "python -m ", "pip install ", ".venv/bin/python -m ")
 
 
 def blocks(page: str, language: str) -> list[str]:
