@@ -244,11 +244,8 @@ def test_an_experiment_of_ones_own_is_tuned_and_the_printed_command_finds_both_f
         "executor.workers=1",
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    printed = shlex.split(
-        next(line for line in ran.stdout.splitlines() if "or: python" in line).split(
-            "or: python -m "
-        )[1]
-    )
+    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("the tuned study: ")]
+    printed = shlex.split(line.split(" -m ", 1)[1])
     assert printed.count("--config-dir") == 2
     tuned = command(tmp_path, *printed, "tracker=[]", "plan=true")
     assert tuned.returncode == 0, tuned.stdout + tuned.stderr
