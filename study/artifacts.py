@@ -1,38 +1,52 @@
 """Log a study's report and points table as artifacts of W&B: python -m study.artifacts DIR.
 
 Nothing happens if the study was never tracked. Mode (online, offline) and project are those of the
-points logged last. Offline, the files wait in the study's wandb/ folder for `wandb sync`, which
-must be started in the same folder as this command, because their paths are relative.
+points logged last. Offline, the files wait in the study's wandb/ folder for `python -m study.sync`.
+The paths in there are relative to the study's folder: a `wandb sync` by hand must be started there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from study.program import command
+import pandas as pd
+
+from study import __version__
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import (
     LOGGED,
+    LOST,
     SENT,
+    arrived,
     disabled,
     entries,
     fast,
+    files_of,
     key_configured,
     leave_agent,
+    names,
     note,
     package,
     run_id,
 )
 
-# File -> end of the artifact's name, its type.
-ARTIFACTS = {"report.html": ("report", "report"), "points.parquet": ("points", "dataset")}
+# File -> end of the artifact's name, its type, what it is.
+ARTIFACTS = {
+    "report.html": ("report", "report", "The report: one page, readable without the tool"),
+    "points.parquet": ("points", "dataset", "One row per point: levels, scores, verdicts"),
+}
+CODE = (".py", ".yaml")
+PATIENCE = 30.0  # seconds, for points that were stored without the tracker's settings
 
 
 def log_artifacts(folder: Path) -> str:
@@ -51,54 +65,127 @@ def log_artifacts(folder: Path) -> str:
         b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)
     ).hexdigest()
     ledger = folder / "wandb" / SENT
-    if any(
-        entry in entries(ledger) for entry in ([digest, mode, where], [digest, "online", where])
-    ):
+    modes = [
+        kept for what, kept, place in entries(ledger) if (files_of(what), place) == (digest, where)
+    ]
+    if "online" in modes or (mode in modes and modes[-1] != LOST):
         return f"W&B: report and points are logged already ({mode})"
-    _log(folder, files, mode, where)
-    note(ledger, [[digest, mode, where]])
+    made = _log(folder.resolve(), files, mode, where)
+    note(ledger, [["+".join([digest, *made]), mode, where]])
     return f"W&B: {' and '.join(path.name for path in files)} logged as artifacts ({mode})"
 
 
-def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> None:
+def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str]:
+    """["NAME:DIGEST", …] of the artifacts, by which a server can be asked whether it has them."""
     # wandb copies what it sends; the copies belong to the study, not to the user's home folder.
     for name, place in (("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
-        os.environ.setdefault(name, str((folder / "wandb" / place).resolve()))
+        os.environ.setdefault(name, str(folder / "wandb" / place))
     leave_agent()
     wandb = package()
-    name = str(Store(folder).study().get("name", folder.name))
-    if mode == "online" and not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
-        raise StudyError(
-            "the study was tracked online, but no key is configured now; run `wandb login` or set"
-            " WANDB_API_KEY"
-        )
+    store, tracker = Store(folder), _tracker(folder)
+    study = store.study()
+    name = str(study.get("name", folder.name))
     entity, _, project = where.rpartition("/")
+    about = {"study": name, "points": len(store.ids()), "version": __version__}
+    about |= {key: study[key] for key in ("title", "question") if study.get(key)}
+    made, patience = [], _patience(tracker)
+    code = _code(tracker.get("log_code"))
     try:
-        run = wandb.init(
-            project=project,
-            entity=entity or None,
-            dir=str(folder),
-            id=run_id(name, "report"),
-            name=f"{name} report",
-            group=name,
-            job_type="report",
-            resume="allow" if mode == "online" else None,
-            reinit="finish_previous",
-            settings=fast(mode, _patience(folder), program="python -m reports"),
-        )
-        for path in files:
-            end, kind = ARTIFACTS[path.name]
-            artifact = wandb.Artifact(run_id(name, end), type=kind)
-            artifact.add_file(str(path))
-            # The manifest sends the paths of files: relative ones reveal nothing of this machine.
-            for entry in artifact.manifest.entries.values():
-                entry.local_path = os.path.relpath(str(entry.local_path))
-            run.log_artifact(artifact)
-        run.finish(exit_code=0)
+        # wandb's service looks for files from where it was started: from the study's folder, which
+        # the manifests' paths are relative to.
+        with contextlib.chdir(folder):
+            if mode == "online":
+                _check_key(wandb)
+            run = wandb.init(
+                project=project,
+                entity=entity or None,
+                dir=str(folder),
+                id=run_id(name, "report"),
+                name=f"{name} report",
+                group=tracker.get("group") or name,
+                tags=names(tracker.get("tags")) or None,
+                notes=tracker.get("notes") or None,
+                job_type="report",
+                config=about,
+                resume="allow" if mode == "online" else None,
+                reinit="finish_previous",
+                settings=fast(mode, patience, program="python -m reports"),
+            )
+            shown: dict[str, Any] = {}
+            for path in files:
+                end, kind, text = ARTIFACTS[path.name]
+                artifact = wandb.Artifact(run_id(name, end), kind, text, metadata=about)
+                artifact.add_file(str(folder / path.name))
+                if end == "points":
+                    # A part of this artifact, else wandb makes one more with absolute paths.
+                    table = wandb.Table(dataframe=_points(folder / path.name, wandb.Table.MAX_ROWS))
+                    artifact.add(table, "points")
+                    shown["points"] = table
+                else:
+                    shown["report"] = wandb.Html(str(folder / path.name), inject=False)
+                made.append(_send(run, artifact))
+            if code:
+                artifact = wandb.Artifact(
+                    run_id(name, "code"), "code", f"Code from {tracker['log_code']}", metadata=about
+                )
+                for path, inside in code:
+                    artifact.add_file(str(path), inside)
+                made.append(_send(run, artifact))
+            run.log(shown)
+            run.finish(exit_code=0)
+        if mode == "online" and not arrived(made, where, patience):
+            raise StudyError("the server does not have the files that were sent")
     except (wandb.Error, TimeoutError, OSError, ValueError) as error:
         raise StudyError(
             f"{' '.join(str(error).split())}. Nothing is lost: the files stay in the study's folder"
         ) from error
+    return [f"{artifact}:{digest}" for artifact, digest in made]
+
+
+def _check_key(wandb: Any) -> None:
+    if not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
+        raise StudyError(
+            "the study was tracked online, but no key is configured now; run `wandb login` or set"
+            " WANDB_API_KEY"
+        )
+
+
+def _send(run: Any, artifact: Any) -> tuple[str, str]:
+    """(name, digest) of the artifact."""
+    # The manifest sends the paths of files: relative ones reveal nothing of this machine.
+    for entry in artifact.manifest.entries.values():
+        entry.local_path = os.path.relpath(str(entry.local_path))
+    run.log_artifact(artifact)
+    return artifact.name.partition(":")[0], artifact.digest
+
+
+def _points(path: Path, most: int) -> pd.DataFrame:
+    """The first `most` rows (W&B shows no more of a table), without columns that hold nothing."""
+    frame = pd.read_parquet(path).head(most).dropna(axis=1, how="all")
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def _code(place: str | None) -> list[tuple[Path, str]]:
+    """Files of tracker.wandb.log_code, and their names in the artifact."""
+    if not place:
+        return []
+    root = Path(place).resolve()
+    if not root.is_dir():
+        raise StudyError(f"tracker.wandb.log_code must be a folder, got {place}")
+    return list(_sources(root, root))
+
+
+def _sources(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """Code below a folder; hidden ones, environments and results of studies are left out."""
+    if (folder / "pyvenv.cfg").exists() or (folder / "study.json").exists():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "__pycache__")) or path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _sources(path, root)
+        elif path.suffix in CODE:
+            yield path, path.relative_to(root).as_posix()
 
 
 def _last(ledger: Path) -> tuple[str, str] | None:
@@ -107,14 +194,22 @@ def _last(ledger: Path) -> tuple[str, str] | None:
     return (noted[-1][1], noted[-1][2]) if noted else None
 
 
-def _patience(folder: Path) -> float:
-    """Seconds a server may take, as configured for the newest point."""
+def _tracker(folder: Path) -> Mapping[str, Any]:
+    """The tracker's settings as configured for the newest point; {} if there are none."""
     store = Store(folder)
     try:
         newest = max(store.ids(), key=lambda id: (store.version(id) or (0, 0))[1])
-        return float(store.config(newest)["tracker"]["wandb"]["patience"])
+        return dict(store.config(newest)["tracker"]["wandb"])
     except (StudyError, KeyError, TypeError, ValueError):
-        return 30.0
+        return {}
+
+
+def _patience(tracker: Mapping[str, Any]) -> float:
+    """Seconds a server may take."""
+    try:
+        return float(tracker["patience"])
+    except (KeyError, TypeError, ValueError):
+        return PATIENCE
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,7 +2,8 @@
 
 `wandb sync` does the work and marks what it has sent. Only complete runs that are not online yet
 are sent, of each its newest files, so that running this again sends nothing twice. It gives up when
-nothing has arrived for `seconds`.
+nothing has arrived for `seconds`. wandb calls a run synced even if the files of its artifacts were
+not found; therefore the server is asked whether it has the artifacts before they are noted as sent.
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ from study.machine.orphans import end
 from study.program import command
 from study.records import StudyError
 from study.store import Store
-from study.store.wandb_runs import LOGGED, SENT, entries, key_configured, note, package, run_id
+from study.store.wandb_runs import (
+    LOGGED,
+    LOST,
+    SENT,
+    arrived,
+    artifacts_of,
+    entries,
+    key_configured,
+    note,
+    package,
+    run_id,
+)
 
 CHUNK = 50  # runs per call of `wandb sync`
 POLL_SECONDS = 0.2
@@ -62,7 +74,7 @@ def waiting(study: Path) -> list[Waiting]:
     report = run_id(str(Store(study).study().get("name", study.name)), "report")
     found = []
     for id, path in newest.items():
-        ledger, noted = SENT, artifacts
+        ledger, noted = SENT, artifacts[-1:]  # the newest files, which are the last ones noted
         if id != report:
             ledger, noted = LOGGED, [entry for entry in logged if entry[0].split("+")[0] == id]
         online = [
@@ -81,15 +93,27 @@ def sync(study: Path, seconds: float) -> tuple[int, int]:
     if not left:
         return 0, 0
     _check_key()
+    sent = 0
     for start in range(0, len(left), CHUNK):
         chunk = [run for run in left[start : start + CHUNK] if not run.sent]
         complete = not chunk or _upload(study, chunk, seconds)
         for run in (run for run in left[start : start + CHUNK] if run.sent):
-            note(run.ledger, run.notes)
+            if run.ledger.name == SENT and not all(
+                arrived(artifacts_of(what), where, seconds) for what, _, where in run.notes
+            ):
+                note(run.ledger, [[what, LOST, where] for what, _, where in run.notes])
+            else:
+                note(run.ledger, run.notes)
+                sent += 1
         if not complete:
             break
-    sent = sum(run.sent for run in left)
-    return sent, len(left) - sent
+    return sent, sum(not run.sent for run in left)
+
+
+def lost(study: Path) -> bool:
+    """Whether the files logged last were uploaded and did not arrive."""
+    noted = entries(study / "wandb" / SENT)
+    return bool(noted) and noted[-1][1] == LOST
 
 
 def _check_key() -> None:
@@ -100,21 +124,24 @@ def _check_key() -> None:
 
 def _upload(study: Path, chunk: Sequence[Waiting], seconds: float) -> bool:
     """Whether `wandb sync` finished; False if it was killed because nothing arrived any more."""
-    command = [sys.executable, "-m", "wandb", "sync", *(str(run.folder) for run in chunk)]
+    runs = [str(run.folder.resolve()) for run in chunk]
+    command = [sys.executable, "-P", "-m", "wandb", "sync", *runs]
     # WANDB_DIR: its logs belong to the study.
     environment = {**os.environ, "WANDB_DIR": str(study.resolve()), "WANDB_SILENT": "true"}
+    environment.pop("WANDB_SERVICE", None)  # of this process, which runs in another folder
     process = subprocess.Popen(
         command,
+        cwd=study,  # the paths of artifacts' files are relative to it
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    arrived, since = 0, time.monotonic()
+    there, since = 0, time.monotonic()
     try:
         while process.poll() is None:
-            if (now := sum(run.sent for run in chunk)) > arrived:
-                arrived, since = now, time.monotonic()
+            if (now := sum(run.sent for run in chunk)) > there:
+                there, since = now, time.monotonic()
             if time.monotonic() - since > seconds:
                 return False
             time.sleep(POLL_SECONDS)
@@ -169,7 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f" {options.seconds:g} s); run the same command again to continue",
             file=sys.stderr,
         )
-    return 1 if left else 0
+    if gone := lost(options.folder):
+        print(
+            "error: the server does not have the report's files; run `python -m study.artifacts"
+            f" {options.folder}` and then this command again",
+            file=sys.stderr,
+        )
+    return 1 if left or gone else 0
 
 
 def _seconds(text: str) -> float:

@@ -43,14 +43,15 @@ def tracked(folder: Path, mode: str) -> Path:
     return store.folder
 
 
-def run(folder: Path, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, home: Path, command: str = "study.artifacts", **environment: str
+) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")} | {
         "HOME": str(home),
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "study.artifacts", str(folder)]
     return subprocess.run(
-        command,
+        [sys.executable, "-m", command, str(folder)],
         env=clean | environment,
         cwd=home,
         capture_output=True,
@@ -63,7 +64,25 @@ def run(folder: Path, home: Path, **environment: str) -> subprocess.CompletedPro
 def sent_rightly(server, folder: Path) -> None:
     assert {
         (one["artifactCollectionName"], one["artifactTypeName"]) for one in server.artifacts
-    } == {("tracked-report", "report"), ("tracked-points", "dataset")}
+    } == {
+        ("tracked-report", "report"),
+        ("tracked-points", "dataset"),
+        ("run-tracked-report-points", "run_table"),  # wandb's own, which refers to the one before
+    }
+    assert set(server.committed) == {one["artifactCollectionName"] for one in server.artifacts}
+    made = {one["artifactCollectionName"]: one for one in server.artifacts}
+    described = made["tracked-report"]["description"]
+    assert described == "The report: one page, readable without the tool"
+    assert json.loads(made["tracked-points"]["metadata"])["points"] == 2
+    (page,) = (path for path in server.stored if path.startswith("/storage/media/html/report"))
+    assert server.stored[page] == (folder / "report.html").read_bytes()
+    (table,) = (path for path in server.stored if path.startswith("/storage/media/table/points"))
+    shown = json.loads(server.stored[table])
+    assert [dict(zip(shown["columns"], row, strict=True))["cell"] for row in shown["data"]] == [
+        "rnn",
+        "gru",
+    ]
+    assert {"report", "points"} <= set(server.run("tracked-report")["history"][0])
     assert {one["runName"] for one in server.artifacts} == {"tracked-report"}
     assert server.stored["/storage/artifact/report.html"] == (folder / "report.html").read_bytes()
     assert (
@@ -84,7 +103,7 @@ def test_online_once_and_again_when_the_page_is_another(tmp_path: Path) -> None:
         sent_rightly(server, folder)
         said = "".join(server.sent)
         assert str(tmp_path) not in said and os.uname().nodename not in json.dumps(server.runs)
-        assert "already" in run(folder, tmp_path, **keys).stdout and len(server.artifacts) == 2
+        assert "already" in run(folder, tmp_path, **keys).stdout and len(server.artifacts) == 3
         (folder / "report.html").write_text("another")
         assert "logged" in run(folder, tmp_path, **keys).stdout
         assert server.stored["/storage/artifact/report.html"] == b"another"
@@ -111,7 +130,7 @@ def test_offline_files_wait_for_sync(tmp_path: Path) -> None:
         subprocess.run(
             [WANDB, "sync", str(waiting)],
             env=environment,
-            cwd=tmp_path,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=120,
@@ -119,6 +138,42 @@ def test_offline_files_wait_for_sync(tmp_path: Path) -> None:
         )
         sent_rightly(server, folder)
     assert "already" in run(folder, tmp_path).stdout
+
+
+def test_sync_from_another_folder_sends_the_files_as_well(tmp_path: Path) -> None:
+    """wandb keeps relative paths, finds nothing elsewhere, and calls that synced."""
+    folder = tracked(tmp_path, "offline")
+    run(folder, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    moved = folder.rename(tmp_path / "elsewhere" / "moved")
+    with stub() as server:
+        keys = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        done = run(moved, tmp_path / "elsewhere", "study.sync", **keys)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "W&B: 1 runs uploaded, 0 still waiting\n" in done.stdout
+        sent_rightly(server, moved)
+        assert "no " in run(moved, tmp_path, "study.sync", **keys).stdout
+
+
+def test_what_sync_did_not_bring_is_not_noted_and_can_be_logged_again(tmp_path: Path) -> None:
+    folder = tracked(tmp_path, "offline")
+    run(folder, tmp_path)
+    shutil.rmtree(folder / "wandb" / "data")
+    with stub() as server:
+        keys = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        for _ in range(2):
+            done = run(folder, tmp_path, "study.sync", **keys)
+            assert done.returncode == 1
+            assert done.stderr == (
+                "error: the server does not have the report's files; run `python -m study.artifacts"
+                f" {folder}` and then this command again\n"
+            )
+            assert "uploaded" not in done.stdout
+        assert '"online"' not in (folder / "wandb" / "artifacts.jsonl").read_text()
+        assert "logged as artifacts" in run(folder, tmp_path).stdout
+        done = run(folder, tmp_path, "study.sync", **keys)
+        assert (done.returncode, done.stderr) == (0, "")
+        sent_rightly(server, folder)
 
 
 def test_an_untracked_study_says_and_sends_nothing(tmp_path: Path) -> None:

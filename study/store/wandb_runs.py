@@ -34,6 +34,7 @@ FAST: dict[str, Any] = {
 AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 
 LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, of artifacts
+LOST = "lost"  # in place of a mode: uploaded, but the server does not have the files
 
 
 def package(otherwise: str = "") -> Any:
@@ -82,6 +83,43 @@ def entries(ledger: Path) -> list[list[str]]:
             ):
                 found.append(entry)
     return found
+
+
+def files_of(what: str) -> str:
+    """What SENT notes first: the digest of the files, without the artifacts that hold them."""
+    return what.partition("+")[0]
+
+
+def artifacts_of(what: str) -> list[tuple[str, str]]:
+    """[(artifact, its digest)] of an entry of SENT."""
+    pairs = (text.partition(":") for text in what.split("+")[1:])
+    return [(name, digest) for name, _, digest in pairs]
+
+
+def arrived(artifacts: Iterable[tuple[str, str]], where: str, seconds: float) -> bool:
+    """Whether the server has all of these artifacts whole. wandb itself does not report files that
+    it did not find. Raises StudyError if the server cannot be asked.
+    """
+    wandb = package()
+    api = wandb.Api(timeout=max(1, round(seconds)))
+    for name, digest in artifacts:
+        try:
+            if api.artifact(f"{where}/{name}:latest").digest != digest:
+                return False
+        except (wandb.Error, ValueError) as error:
+            if "not found" in str(error):
+                return False
+            raise StudyError(
+                f"whether {name} has arrived is not known: {' '.join(str(error).split())}; run the"
+                " same command again"
+            ) from error
+    return True
+
+
+def names(given: object) -> list[str]:
+    """Tags: a list, or one text with commas as in WANDB_TAGS."""
+    parts = given.split(",") if isinstance(given, str) else list(given or ())  # type: ignore[call-overload]
+    return [text for part in parts if (text := str(part).strip())]
 
 
 def note(ledger: Path, added: Iterable[Sequence[str]]) -> None:

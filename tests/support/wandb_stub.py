@@ -17,8 +17,8 @@ KEY = "0123456789" * 4
 
 class Stub(ThreadingHTTPServer):
     """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`:
-    every path and body; `artifacts`: what was said of each when it was created; `stored`: path ->
-    bytes that were put there.
+    every path and body; `artifacts`: what was said of each when it was created; `committed`:
+    digests of those whose files all arrived, by name; `stored`: path -> bytes that were put there.
 
     With `refuses` set, runs can be opened and their history is turned down, as by a server that
     dies meanwhile.
@@ -29,6 +29,7 @@ class Stub(ThreadingHTTPServer):
         self.runs: dict[str, dict[str, Any]] = {}
         self.sent: list[str] = []
         self.artifacts: list[dict[str, Any]] = []
+        self.committed: dict[str, str] = {}
         self.stored: dict[str, bytes] = {}
         self.refuses = False
         self.lock = threading.Lock()
@@ -103,6 +104,8 @@ class Handler(BaseHTTPRequestHandler):
                 for file in variables.get("files", [])
             ]
             return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+        if "ClientIDMapping" in name:
+            return {"clientIDMapping": {"serverID": self._server_id(variables["clientID"])}}
         if "Artifact" in name:
             return self._artifact(name, variables)
         if "ServerFeatures" in name:
@@ -132,6 +135,8 @@ class Handler(BaseHTTPRequestHandler):
         commit.
         """
         asked = variables.get("input") or variables
+        if "MembershipByName" in name:
+            return {"project": {"artifactCollectionMembership": self._membership(asked["name"])}}
         if "Manifest" in name:
             file = {
                 "id": "m",
@@ -151,25 +156,66 @@ class Handler(BaseHTTPRequestHandler):
                     "uploadHeaders": [],
                     "uploadMultipartUrls": None,
                     "storagePath": file["name"],
-                    "artifact": {"id": "a"},
+                    "artifact": {"id": file["artifactID"]},
                 }
                 for file in asked["artifactFiles"]
             ]
             return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
         if "Commit" in name:
-            return {"commitArtifact": {"artifact": {"id": "a", "digest": "d"}}}
+            made = self.server.artifacts[int(asked["artifactID"])]
+            self.server.committed[made["artifactCollectionName"]] = made["digest"]
+            return {"commitArtifact": {"artifact": {"id": asked["artifactID"], "digest": "d"}}}
         if "Create" in name:
             self.server.artifacts.append(asked)
             return {
                 "createArtifact": {
                     "artifact": {
-                        "id": "a",
+                        "id": str(len(self.server.artifacts) - 1),
                         "state": "PENDING",
                         "artifactSequence": {"id": "s", "latestArtifact": None},
                     }
                 }
             }
         return {"project": {"artifact": None}}
+
+    def _server_id(self, client: str) -> str:
+        found = [made.get("clientID") for made in self.server.artifacts]
+        return base64.b64encode(f"Artifact:{found.index(client)}".encode()).decode()
+
+    def _membership(self, alias: str) -> dict[str, Any] | None:
+        """An artifact as wandb's Python API asks for it; None unless it is whole."""
+        name = alias.partition(":")[0]
+        if name not in self.server.committed:
+            return None
+        project = {"id": "p", "internalId": "p", "name": "p", "entity": {"name": "e"}}
+        collection = {"__typename": "ArtifactSequence", "name": name, "project": project}
+        nothing = ("description", "metadata", "historyStep", "updatedAt")
+        artifact = {
+            "__typename": "Artifact",
+            "id": "a",
+            "artifactSequence": collection,
+            "versionIndex": 0,
+            "artifactType": {"name": "t"},
+            "ttlDurationSeconds": 0,
+            "ttlIsInherited": False,
+            "tags": [],
+            "state": "COMMITTED",
+            "size": 0,
+            "digest": self.server.committed[name],
+            "commitHash": "c",
+            "fileCount": 1,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "aliases": [],
+            **dict.fromkeys(nothing),
+        }
+        return {
+            "id": "m",
+            "versionIndex": 0,
+            "createdAt": artifact["createdAt"],
+            "aliases": [],
+            "artifactCollection": collection,
+            "artifact": artifact,
+        }
 
     def _file_stream(self, id: str, sent: dict[str, Any]) -> None:
         run = self.server.run(id)
