@@ -83,6 +83,8 @@ def _table(rows: pd.DataFrame, options: Options, where: Sequence[str]) -> Table:
     named = {name: columns[name] for name in NAMES if name in columns}
     for name, other in (
         ("loss", LOSS),
+        ("clip_scale", "grad_clip_scale"),
+        ("clip_cosine", "grad_clip_cosine"),
         ("val_score", _plain(options.val_score or "")),
         ("val_loss", _plain(options.val_loss or "")),
     ):

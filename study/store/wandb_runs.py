@@ -8,6 +8,8 @@ import contextlib
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,11 @@ FAST: dict[str, Any] = {
 
 # What a `wandb agent` sets for the one run that it expects: with it, wandb gives every run that id.
 AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
+# Of one run, while a study has many, each with an id, a name and a place of its own.
+ONE_RUN = ("WANDB_DIR", "WANDB_NAME", "WANDB_RESUME", "WANDB_RUN_ID")
 
 LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, of artifacts
+NO_KEY = 3  # exit status
 LOST = "lost"  # in place of a mode: uploaded, but the server does not have the files
 
 
@@ -48,14 +53,34 @@ def package(otherwise: str = "") -> Any:
     return wandb
 
 
-def disabled() -> bool:
-    """Whether the environment forbids W&B altogether: then nothing is written or sent."""
-    return os.environ.get("WANDB_MODE", "").lower() == "disabled"
+def disabled() -> str:
+    """What in the environment forbids W&B altogether, so that nothing is written or sent; or ""."""
+    if os.environ.get("WANDB_MODE", "").lower() == "disabled":
+        return "WANDB_MODE is disabled"
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes", "on"):
+        return "WANDB_DISABLED is set"
+    return ""
+
+
+def unused() -> str:
+    """What in the environment is not followed, in a sentence; or ""."""
+    given = [name for name in ONE_RUN if os.environ.get(name)]
+    if os.environ.get("WANDB_SWEEP_ID") and "WANDB_RUN_ID" in given:
+        given.remove("WANDB_RUN_ID")  # the agent's
+    if not given:
+        return ""
+    are = "is not used" if len(given) == 1 else "are not used"
+    return (
+        f"{', '.join(given)} {are}: every point is a run with its own id and name, in the study's"
+        " folder, where `python -m study.sync` finds it"
+    )
 
 
 def leave_agent() -> str:
-    """Keep the runs that this process makes apart from an agent's run; the sweep's id, or ""."""
-    left = {name: os.environ.pop(name, "") for name in AGENT}
+    """Keep the runs that this process makes apart from an agent's run, or any other single run; the
+    sweep's id, or "".
+    """
+    left = {name: os.environ.pop(name, "") for name in {*AGENT, *ONE_RUN}}
     return left["WANDB_SWEEP_ID"]
 
 
@@ -144,3 +169,24 @@ def key_configured(configured: Any) -> bool:
     ):
         return True
     return get_netrc_auth(configured.base_url) is not None
+
+
+def check_key() -> None:
+    """Raise StudyError unless wandb, if it is installed, would find credentials.
+
+    In a process of its own, since wandb leaves a service behind; no process if the key is in the
+    environment.
+    """
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return
+    code = (
+        "import sys; from study.store.wandb_runs import key_configured, package; wandb = package();"
+        " configured = wandb.setup(wandb.Settings(silent=True)).settings;"
+        f" sys.exit(0 if key_configured(configured) else {NO_KEY})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    if done.returncode == NO_KEY:
+        raise StudyError(
+            "tracker.wandb: mode is online, but no key is configured; run `wandb login`, set"
+            " WANDB_API_KEY, or use tracker.wandb.mode=offline"
+        )

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-import math
+import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from study.interfaces import Tracker, require
-from study.numerics.stages import stages
-from study.records import CHOICES, HISTORY, LOCATED, NOT_IDENTITY, SIZES, StudyError
+from study.records import LOCATED, NOT_IDENTITY, StudyError
 from study.store import Store
 from study.store.wandb_runs import (
     LOGGED,
+    check_key,
     disabled,
     entries,
     fast,
     key_configured,
     leave_agent,
+    names,
     note,
     package,
     run_id,
+    unused,
+)
+from study.trackers.shared.rows import (
+    declared_factors,
+    higher_is_better,
+    metrics,
+    rows_of,
+    run_name,
 )
 
+MODES = ("", "online", "offline", "disabled", "dryrun", "run", "shared")  # wandb's own
+TAG = 64  # characters of a tag at most, by W&B
 ROOM = 2**20  # free bytes required before and after a run is logged
 
 
 class Wandb(Tracker):
     """The run id consists of study and point id, so that logging again updates a run.
 
-    With WANDB_MODE=disabled nothing is written. mode: auto is online if a key is configured
-    (environment, netrc or wandb's settings) and WANDB_MODE does not forbid it, else offline; then
-    runs wait in the study's wandb/ folder for
-    `python -m study.sync`. patience: seconds a server may take at the start and at the end of a
-    run; then the tracker gives up, and the next launch tries again. rows: number of updates in a
-    run's history, evenly spread, in addition to validations, probe stages and the last update;
-    null: all updates.
+    With WANDB_MODE=disabled or WANDB_DISABLED=true nothing is written. mode: auto is online if a
+    key is configured (environment, netrc or wandb's settings) and WANDB_MODE does not forbid it,
+    else offline; then runs wait in the study's wandb/ folder for `python -m study.sync`. patience:
+    seconds a server may take at the start and at the end of a run; then the tracker gives up, and
+    the next launch tries again. rows: number of updates in a run's history, evenly spread, in
+    addition to validations, probe stages and the last update; null: all updates.
+
+    tags, notes, group (null: the study's name) and job_type (null: point, or trial of a search) are
+    those of every run. log_code: a folder whose .py and .yaml files become an artifact of the
+    study's run (study.artifacts). system_metrics: wandb's, of the tracker's process while it logs.
 
     wandb/logged.jsonl lists what was logged as [run with its tags, mode, project]; a run's last
     line counts. A point logged offline is logged again by a later launch that is online, since its
     files may never have been synced.
     """
 
-    off = False  # whether the environment forbids W&B
+    off = ""  # what in the environment forbids W&B
 
     def __init__(
         self,
@@ -53,19 +67,50 @@ class Wandb(Tracker):
         entity: str | None,
         patience: float,
         rows: int | None,
+        tags: Sequence[str] | str | None,
+        notes: str | None,
+        group: str | None,
+        job_type: str | None,
+        system_metrics: bool,
+        log_code: str | None,
     ) -> None:
         require(patience > 0, "wandb", "patience", "a number of seconds above 0", patience)
         require(
             rows is None or rows >= 2, "wandb", "rows", "at least 2, or null for every update", rows
         )
-        self.mode, self.project, self.entity = mode, project, entity
+        environment = os.environ.get("WANDB_MODE", "").lower()
+        require(
+            environment in MODES,
+            "wandb",
+            "WANDB_MODE",
+            "online, offline or disabled, or not be set",
+            environment,
+        )
+        require(project != "", "wandb", "project", "a name", project)
+        require(
+            all(len(tag) <= TAG for tag in names(tags)),
+            "wandb",
+            "tags",
+            f"names of at most {TAG} characters",
+            tags,
+        )
+        require(
+            log_code is None or Path(log_code).is_dir(), "wandb", "log_code", "a folder", log_code
+        )
+        self.mode, self.project, self.entity = mode, project, entity or None
         self.patience, self.rows = patience, rows
+        self.tags, self.notes, self.group = names(tags), notes or None, group or None
+        self.job_type, self.system_metrics = job_type or None, system_metrics
+        if mode == "online" and not disabled():
+            check_key()
 
     def open(self, study: str, folder: Path) -> None:
         self.off = disabled()
         if self.off:
-            print("W&B: nothing is written or sent, since WANDB_MODE is disabled")
+            print(f"W&B: nothing is written or sent, since {self.off}")
             return
+        if ignored := unused():
+            print(f"W&B: {ignored}")
         if sweep := leave_agent():
             print(
                 f"W&B: points are runs of their own, with their own ids, not runs of sweep {sweep}"
@@ -74,19 +119,17 @@ class Wandb(Tracker):
         self.wandb, self.study, self.folder = wandb, study, folder / "wandb"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.where = "/".join(name for name in (self.entity, self.project) if name)
-        self.varied = declared_factors(Store(folder))
+        store = Store(folder)
+        self.varied, self.higher = declared_factors(store), higher_is_better(store)
+        self.group = self.group or study
         configured = wandb.setup(wandb.Settings(silent=True)).settings
         key = key_configured(configured)
         self.resolved, why = resolve(self.mode, key, configured.mode)
         print(
-            f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group {study}"
+            f"W&B: {self.resolved} (mode={self.mode}{why}), project {self.project}, group"
+            f" {self.group}"
         )
-        if self.resolved == "online" and not key:
-            raise StudyError(
-                "mode is online, but no key is configured; run `wandb login`, set WANDB_API_KEY, or"
-                " use tracker.wandb.mode=offline"
-            )
-        self.settings = fast(self.resolved, self.patience)
+        self.settings = fast(self.resolved, self.patience, x_disable_stats=not self.system_metrics)
         self.logged = self._read_ledger()
 
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
@@ -128,25 +171,34 @@ class Wandb(Tracker):
             dir=str(self.folder.parent),
             id=id,
             name=run_name(result["labels"], self.varied),
-            group=self.study,
-            job_type="trial" if "search" in result.get("tags", ()) else "point",
+            group=self.group,
+            job_type=self.job_type or ("trial" if "search" in result.get("tags", ()) else "point"),
+            notes=self.notes,
             resume="allow" if self.resolved == "online" else None,
             config={**result["labels"], "point": result["id"], "settings": settings(composed)},
             tags=[
                 *result.get("tags", ()),
                 *(str(row[key]) for key in ("verdict", "outcome") if row.get(key)),
+                *self.tags,
             ],
             reinit="finish_previous",
             settings=self.settings,
         )
-        for values in history_rows(store, result["id"], self.rows, probed(composed)):
-            run.log(
-                {key: value for key, value in values.items() if key != "update"},
-                step=values["update"],
-            )
+        self._define(run)
+        for values in rows_of(store, result["id"], self.rows, composed):
+            run.log(values, step=values["update"])
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.summary.update(metrics(store, result["id"]))
         run.finish(exit_code=0)
+
+    def _define(self, run: Any) -> None:
+        """Charts over updates; in the summary, best and last of losses and scores."""
+        run.define_metric("*", step_metric="update", step_sync=False)
+        for name in ("train/loss", "val/loss"):
+            run.define_metric(name, step_metric="update", step_sync=False, summary="min,last")
+        if self.higher is not None:
+            best = "max,last" if self.higher else "min,last"
+            run.define_metric("val/score", step_metric="update", step_sync=False, summary=best)
 
     def close(self) -> None:
         """Nothing to do: every run is finished when it is logged."""
@@ -161,30 +213,6 @@ class Wandb(Tracker):
     def _note(self, entry: str) -> None:
         self.logged[entry.partition("+")[0], self.resolved, self.where] = entry
         note(self.folder / LOGGED, [[entry, self.resolved, self.where]])
-
-
-def metrics(store: Store, id: str) -> dict[str, float]:
-    """Further metrics of a point, by part and name: test/f1_macro."""
-    rows = store.table("metrics", [id]).itertuples(index=False)
-    return {f"{row.part}/{row.metric}": row.value for row in rows if not math.isnan(row.value)}
-
-
-def run_name(labels: Mapping[str, Any], varied: set[str]) -> str:
-    """The levels that distinguish this point from others of its study."""
-    return " ".join(
-        f"{key}={value}"
-        for key, value in labels.items()
-        if key in varied or key not in {*CHOICES, *SIZES}
-    )
-
-
-def declared_factors(store: Store) -> set[str]:
-    """Factors that the study declares; cell, initializer, clip and depth if it declares none."""
-    try:
-        factors = store.study()["declaration"]["factors"]
-    except (StudyError, KeyError):
-        factors = ()
-    return set(factors) or {"cell", "initializer", "clip", "depth"}
 
 
 def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,39 +236,3 @@ def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:
     if environment != "online":
         return "offline", f", WANDB_MODE is {environment}"
     return ("online", ", a key is configured") if key else ("offline", ", no key is configured")
-
-
-def probed(composed: Mapping[str, Any]) -> set[int]:
-    """Updates at which a point's probes measure, according to its stored configuration."""
-    nodes = [node for node in composed.get("probe", {}).values() if node.get("stages")]
-    return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
-
-
-def history_rows(
-    store: Store, id: str, most: int | None, extra: Collection[int]
-) -> list[dict[str, Any]]:
-    """history.parquet as rows, without missing values and NaN, which a frame does not distinguish.
-
-    `most` rows, evenly spread and including the first and the last (None: all), and in addition
-    those of validations and of the updates `extra`.
-    """
-    names = [column.name for column in HISTORY]
-    frame = store.table("history", [id])[names]
-    if most is not None and len(frame) > most:
-        shown = (
-            frame["val_loss"].notna()
-            | frame["val_score"].notna()
-            | frame["update"].isin(list(extra))
-        )
-        spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
-        frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]
-    rows = []
-    for values in frame.itertuples(index=False):
-        row = {
-            name: value
-            for name, value in zip(names, values, strict=True)
-            if not (value is None or (isinstance(value, float) and math.isnan(value)))
-        }
-        row["update"] = int(row["update"])
-        rows.append(row)
-    return rows

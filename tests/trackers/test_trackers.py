@@ -15,12 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 
 from study.config.build import build
+from study.config.compose import compose_all, read_sweep
+from study.config.paths import conf_folder
+from study.hydra_plugins import register
 from study.records import StudyError
 from study.store import PointRecord, Store
 from study.store.wandb_runs import run_id
-from study.trackers.wandb import declared_factors, history_rows, probed, resolve, run_name, settings
+from study.trackers.shared.rows import declared_factors, probed, rows_of, run_name
+from study.trackers.wandb import resolve, settings
 from tests import ROOT
 from tests.support.wandb_stub import KEY, Stub, stub
 
@@ -31,6 +37,12 @@ NODE = {
     "entity": None,
     "patience": 30.0,
     "rows": 100,
+    "tags": None,
+    "notes": None,
+    "group": None,
+    "job_type": None,
+    "system_metrics": False,
+    "log_code": None,
 }
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
@@ -201,8 +213,8 @@ def test_wandbs_own_reader_finds_the_run(offline):
         if record["type"] == "history"
     }
     assert sorted(history) == [0, 1, 2]
-    assert (history[0]["loss"], history[0]["val_loss"]) == (2.5, 2.0)
-    assert "loss" not in history[1]
+    assert (history[0]["train/loss"], history[0]["val/loss"]) == (2.5, 2.0)
+    assert "train/loss" not in history[1]
 
 
 @pytest.mark.slow
@@ -230,6 +242,181 @@ def test_disabled_writes_nothing_and_says_so(tmp_path):
     told = log_in_process(tmp_path / "study", ["p1"], {"WANDB_MODE": "disabled"}, NODE)
     assert told == "W&B: nothing is written or sent, since WANDB_MODE is disabled\n"
     assert not (tmp_path / "study" / "wandb").exists()
+
+
+def test_wandb_disabled_is_followed_as_well(tmp_path):
+    write(tmp_path / "study", "p1")
+    told = log_in_process(tmp_path / "study", ["p1"], {"WANDB_DISABLED": "true"}, NODE)
+    assert told == "W&B: nothing is written or sent, since WANDB_DISABLED is set\n"
+    assert not (tmp_path / "study" / "wandb").exists()
+
+
+def test_what_is_of_a_single_run_is_named_and_not_used(tmp_path):
+    write(tmp_path / "study", "p1")
+    environment = {
+        "WANDB_DIR": str(tmp_path / "other"),
+        "WANDB_NAME": "mine",
+        "WANDB_RESUME": "must",
+    }
+    told = log_in_process(tmp_path / "study", ["p1"], environment, NODE)
+    assert told.startswith(
+        "W&B: WANDB_DIR, WANDB_NAME, WANDB_RESUME are not used: every point is a run with its own"
+        " id and name, in the study's folder, where `python -m study.sync` finds it\n"
+    )
+    assert len(offline_runs(tmp_path / "study")) == 1 and not (tmp_path / "other").exists()
+
+
+FOLLOWED = {
+    "WANDB_PROJECT": ("project", "theirs"),
+    "WANDB_ENTITY": ("entity", "team"),
+    "WANDB_RUN_GROUP": ("group", "sweep 7"),
+    "WANDB_JOB_TYPE": ("job_type", "eval"),
+    "WANDB_TAGS": ("tags", "a, b"),
+    "WANDB_NOTES": ("notes", "why: a={1}, [2]"),
+}
+
+
+def composed(*typed: str) -> dict[str, Any]:
+    register()
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    sweep = read_sweep(loader, {"seed": "0"}, ["cell=rnn", *typed])
+    return dict(compose_all(loader, "config", sweep)[0].config["tracker"]["wandb"])
+
+
+def test_the_environment_counts_where_nothing_else_is_said(monkeypatch):
+    for name in FOLLOWED:
+        monkeypatch.delenv(name, raising=False)
+    bare = composed()
+    assert bare["project"] == "rnn-gradient-study"
+    assert all(bare[key] is None for key, _ in FOLLOWED.values() if key != "project")
+    for name, (_, value) in FOLLOWED.items():
+        monkeypatch.setenv(name, value)
+    assert bare | dict(FOLLOWED.values()) == composed()
+    typed = composed("tracker.wandb.project=typed", "tracker.wandb.tags=[x]")
+    assert (typed["project"], typed["tags"], typed["entity"]) == ("typed", ["x"], "team")
+
+
+def test_settings_reach_the_run(tmp_path):
+    write(tmp_path / "study", "p1")
+    node = {**NODE, **dict(FOLLOWED.values()), "system_metrics": True}
+    told = log_in_process(tmp_path / "study", ["p1"], {}, node)
+    assert told == "W&B: offline (mode=offline), project theirs, group sweep 7\n"
+    (run,) = offline_runs(tmp_path / "study")
+    records = [json.loads(line) for line in inspect(run).splitlines()]
+    (opened,) = [record["run"] for record in records if record["type"] == "run"]
+    assert {
+        key: opened[key] for key in ("project", "entity", "run_group", "job_type", "notes")
+    } == {
+        "project": "theirs",
+        "entity": "team",
+        "run_group": "sweep 7",
+        "job_type": "eval",
+        "notes": "why: a={1}, [2]",
+    }
+    assert set(opened["tags"]) == {"opens", "solved", "a", "b"}
+    assert json.loads((tmp_path / "study" / "wandb" / "logged.jsonl").read_text()) == [
+        "my-study-p1",
+        "offline",
+        "team/theirs",
+    ]
+
+
+def test_online_without_a_key_fails_before_training(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DISABLED", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(StudyError, match=r"tracker\.wandb: mode is online, but no key"):
+        build({**NODE, "mode": "online"}, "tracker.wandb")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    build({**NODE, "mode": "online"}, "tracker.wandb")
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    build({**NODE, "mode": "online"}, "tracker.wandb")
+
+
+def test_a_mode_of_the_environment_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "off")
+    with pytest.raises(StudyError, match="WANDB_MODE must be online, offline or disabled.*'off'"):
+        build(NODE, "tracker.wandb")
+
+
+def with_everything(folder: Path) -> None:
+    """A point of two layers, with a declaration, a schedule and two probe stages."""
+    facts = {"task": {"higher_is_better": False}}
+    declaration = {"factors": {"cell": ["lstm"]}, "tasks": facts}
+    store = Store(folder)
+    store.declare({"name": "my study", "fingerprint": {}, "declaration": declaration}, {})
+    layers, at = ["network", "1", "2"], [0, 2]
+    tables = {
+        "history": {
+            "update": [0, 1, 2],
+            "loss": [2.5, 2.25, 2.0],
+            "grad_norm": [1.0, 4.0, None],
+            "clip_scale": [1.0, 0.25, None],
+            "clip_cosine": [1.0, 1.0, None],
+            "val_loss": [2.0, 1.5, 1.75],
+            "val_score": [0.5, 0.25, 0.375],
+        },
+        "states": {
+            "stage": [0, 1] * 3,
+            "update": at * 3,
+            "layer": [layer for layer in layers for _ in at],
+            "D": [-3.0, -0.5, -3.5, -0.75, -2.5, -0.25],
+            "U": [0.0, 0.5, 0.25, 0.75, 0.0, 0.125],
+        },
+    }
+    store.write(
+        PointRecord(
+            id="p1",
+            row={"id": "p1", "cell": "lstm", "status": "done", "score": 0.25},
+            labels={"cell": "lstm"},
+            config="optimizer: {lr: 0.004}\n",
+            overrides=[],
+            provenance={},
+            tables=tables,
+        )
+    )
+
+
+ROWS = {
+    0: {"train/loss": 2.5, "val/loss": 2.0, "val/score": 0.5, "grad/norm": 1.0}
+    | {"grad/clip_scale": 1.0, "grad/clip_cosine": 1.0, "health/D": -3.0, "health/U": 0.0}
+    | {"health/D/layer_1": -3.5, "health/U/layer_1": 0.25}
+    | {"health/D/layer_2": -2.5, "health/U/layer_2": 0.0},
+    1: {"train/loss": 2.25, "val/loss": 1.5, "val/score": 0.25, "grad/norm": 4.0}
+    | {"grad/clip_scale": 0.25, "grad/clip_cosine": 1.0},
+    2: {"train/loss": 2.0, "val/loss": 1.75, "val/score": 0.375}
+    | {"health/D": -0.5, "health/U": 0.5, "health/D/layer_1": -0.75, "health/U/layer_1": 0.75}
+    | {"health/D/layer_2": -0.25, "health/U/layer_2": 0.125},
+}
+
+
+def kept(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if not key.startswith("_")}
+
+
+@pytest.mark.slow
+def test_every_key_is_in_the_file_and_on_the_server_with_its_axis_and_its_best(tmp_path):
+    with_everything(tmp_path / "study")
+    expected = {update: {"update": update, "lr": 0.004, **row} for update, row in ROWS.items()}
+    log_in_process(tmp_path / "study", ["p1"], {}, NODE)
+    (run,) = offline_runs(tmp_path / "study")
+    records = [json.loads(line) for line in inspect(run).splitlines()]
+    items = [kept(one["history"]["item"]) for one in records if one["type"] == "history"]
+    assert {item["update"]: item for item in items} == expected
+    metrics = [one["metric"] for one in records if one["type"] == "metric"]
+    assert {
+        one.get("name", one.get("glob_name")): one["step_metric"] for one in metrics
+    } == dict.fromkeys(("*", "train/loss", "val/loss", "val/score"), "update")
+    with stub() as server:
+        environment = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        log_in_process(tmp_path / "study", ["p1"], environment, {**NODE, "mode": "online"})
+        sent = server.run("my-study-p1")
+        assert {step: kept(row) for step, row in sent["history"].items()} == expected
+        assert sent["summary"]["val/score"] == {"min": 0.25, "last": 0.375}
+        assert sent["summary"]["val/loss"] == {"min": 1.5, "last": 1.75}
+        assert sent["summary"]["health/D"] == -0.5
 
 
 def test_under_a_wandb_agent_points_keep_their_own_ids(tmp_path):
@@ -261,7 +448,7 @@ def test_sync_uploads_and_a_second_sync_updates_the_same_run(offline):
         )
         assert json.loads(first["upserts"][-1]["config"])["cell"] == {"value": "lstm"}
         assert sorted(first["history"]) == [0, 1, 2]
-        assert first["history"][2]["val_loss"] == 1.5
+        assert first["history"][2]["val/loss"] == 1.5
         assert first["summary"]["score"] == 0.75
         for mark in run.parent.parent.rglob("*.synced"):
             mark.unlink()
@@ -441,20 +628,19 @@ def test_a_long_history_is_thinned_and_what_was_measured_rarely_stays(tmp_path):
             tables={"history": history},
         )
     )
-    stages_of = probed(
-        {"probe": {"loss": {"stages": [0, 0.0173, 1]}, "each": {"stages": None}}, "updates": 1000}
-    )
-    assert stages_of == {0, 17, 1000}
-    found = {row["update"]: row for row in history_rows(store, "p1", 11, stages_of)}
+    composed = {
+        "probe": {"loss": {"stages": [0, 0.0173, 1]}, "each": {"stages": None}},
+        "updates": 1000,
+    }
+    assert probed(composed) == {0, 17, 1000}
+    found = {row["update"]: row for row in rows_of(store, "p1", 11, composed)}
     assert list(found) == sorted({*range(0, 1001, 100), 333, 666, 999, 17})
     assert (
-        found[333]["val_loss"] == 0.5
-        and found[17]["loss"] == 17 / 7
-        and "val_loss" not in found[17]
+        found[333]["val/loss"] == 0.5
+        and found[17]["train/loss"] == 17 / 7
+        and "val/loss" not in found[17]
     )
-    assert (
-        len(history_rows(store, "p1", None, ())) == len(history_rows(store, "p1", 1001, ())) == 1001
-    )
+    assert len(rows_of(store, "p1", None, {})) == len(rows_of(store, "p1", 1001, {})) == 1001
 
 
 def test_patience_is_a_positive_number():

@@ -1,0 +1,1 @@
+"""What several trackers need of a stored point."""

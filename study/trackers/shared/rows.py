@@ -1,0 +1,121 @@
+"""The history of a point as rows, by the names that dashboards group by; what its run is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from study.numerics.stages import stages
+from study.records import CHOICES, NETWORK, SIZES, StudyError
+from study.store import Store
+
+# Column of records.HISTORY -> name in a run's history. Next to them, health/D and health/U of the
+# network, and health/D/layer_1, … where there are several layers.
+KEYS: Mapping[str, str] = {
+    "loss": "train/loss",
+    "val_loss": "val/loss",
+    "val_score": "val/score",
+    "grad_norm": "grad/norm",
+    "clip_scale": "grad/clip_scale",
+    "clip_cosine": "grad/clip_cosine",
+    "lr": "lr",
+}
+HEALTH = ("D", "U")
+
+
+def rows_of(
+    store: Store, id: str, most: int | None, composed: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """One row per update with the names of KEYS, by update, without missing values and NaN (which
+    a frame does not distinguish).
+
+    `most` rows, evenly spread and including the first and the last (None: all), and in addition
+    those of validations and of probe stages. `composed`: the point's configuration.
+    """
+    rows = {row["update"]: row for row in _history(store, id, most, composed)}
+    measured = _health(store, id)
+    for update, values in measured.items():
+        rows.setdefault(update, {"update": update}).update(values)
+    return [rows[update] for update in sorted(rows)] if measured else list(rows.values())
+
+
+def _history(
+    store: Store, id: str, most: int | None, composed: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    frame = store.table("history", [id])[["update", *KEYS]]
+    if most is not None and len(frame) > most:
+        shown = (
+            frame["val_loss"].notna()
+            | frame["val_score"].notna()
+            | frame["update"].isin(list(probed(composed)))
+        )
+        spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
+        frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]
+    optimizer = composed.get("optimizer")
+    constant = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    rows = []
+    for update, *values in frame.itertuples(index=False):
+        row: dict[str, Any] = {"update": int(update)}
+        if constant is not None:
+            row["lr"] = constant  # the column is null without a schedule
+        for name, value in zip(KEYS.values(), values, strict=True):
+            if value is not None and not math.isnan(value):
+                row[name] = value
+        rows.append(row)
+    return rows
+
+
+def _health(store: Store, id: str) -> dict[int, dict[str, float]]:
+    """{update of a probe stage: D and U by name}."""
+    frame = store.table("states", [id])[["update", "layer", *HEALTH]]
+    several = frame["layer"].nunique() > 2
+    found: dict[int, dict[str, float]] = {}
+    for update, layer, *values in frame.itertuples(index=False):
+        if layer != NETWORK and not several:
+            continue
+        suffix = "" if layer == NETWORK else f"/layer_{layer}"
+        for name, value in zip(HEALTH, values, strict=True):
+            if value is not None and not math.isnan(value):
+                found.setdefault(int(update), {})[f"health/{name}{suffix}"] = value
+    return found
+
+
+def probed(composed: Mapping[str, Any]) -> set[int]:
+    """Updates at which a point's probes measure, according to its stored configuration."""
+    nodes = [node for node in composed.get("probe", {}).values() if node.get("stages")]
+    return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
+
+
+def metrics(store: Store, id: str) -> dict[str, float]:
+    """Further metrics of a point, by part and name: test/f1_macro."""
+    rows = store.table("metrics", [id]).itertuples(index=False)
+    return {f"{row.part}/{row.metric}": row.value for row in rows if not math.isnan(row.value)}
+
+
+def run_name(labels: Mapping[str, Any], varied: Collection[str]) -> str:
+    """The levels that distinguish this point from others of its study."""
+    return " ".join(
+        f"{key}={value}"
+        for key, value in labels.items()
+        if key in varied or key not in {*CHOICES, *SIZES}
+    )
+
+
+def declared_factors(store: Store) -> set[str]:
+    """Factors that the study declares; cell, initializer, clip and depth if it declares none."""
+    try:
+        factors = store.study()["declaration"]["factors"]
+    except (StudyError, KeyError):
+        factors = ()
+    return set(factors) or {"cell", "initializer", "clip", "depth"}
+
+
+def higher_is_better(store: Store) -> bool | None:
+    """Whether scores of this study are better when higher; None if it is not known, or mixed."""
+    try:
+        tasks: Collection[Mapping[str, Any]] = store.study()["declaration"]["tasks"].values()
+    except (StudyError, KeyError, AttributeError):
+        return None
+    found = {facts.get("higher_is_better") for facts in tasks}
+    return found.pop() if len(found) == 1 else None
