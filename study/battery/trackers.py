@@ -15,7 +15,8 @@ LAUNCHES = 2
 
 
 def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
-    """Check that a tracker accepts each point repeatedly and does not change stored files.
+    """Check that a tracker accepts each point repeatedly, does not change stored files, and writes
+    nothing twice (files but logs do not grow) when a later launch sends the same points again.
 
     `make_tracker()` builds it; `folder`: a place for a study of two points.
     """
@@ -23,7 +24,8 @@ def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
     for seed, status in enumerate(("done", "diverged")):
         store.write(_point(seed, status))
     before, name = _digests(store.folder / "points"), type(make_tracker()).__name__
-    for _ in range(LAUNCHES):
+    written: dict[str, int] = {}
+    for launch in range(LAUNCHES):
         tracker = make_tracker()
         try:
             tracker.open("checked", store.folder)
@@ -34,6 +36,13 @@ def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
             raise AssertionError(
                 f"{name}: {type(error).__name__}: {error}. A tracker that raises is switched off"
             ) from error
+        sizes = _written(store.folder)
+        grown = [file for file, size in sizes.items() if launch and size > written.get(file, 0)]
+        assert not grown, (
+            f"{name}: a second launch with the same points wrote again into {grown[0]}; log() must"
+            " recognize a point that it has logged"
+        )
+        written = sizes
     assert _digests(store.folder / "points") == before, (
         f"{name}: changed what is stored in points/; a tracker writes beside it"
     )
@@ -52,6 +61,17 @@ def _point(seed: int, status: str) -> PointRecord:
         tables={"history": {"update": [0, 1], "loss": [1.0, *infinite], "grad_norm": [1.0, None]}},
         weights={"bias": np.zeros(2)},
     )
+
+
+def _written(folder: Path) -> dict[str, int]:
+    """Sizes of what a tracker wrote in the study's folder, without its logs."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.suffix != ".log"
+        and path.relative_to(folder).parts[0] != "points"
+    }
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -52,6 +52,9 @@ class WrongTracker(Tracker):
     def log(self, result, folder):
         if self.wrong == "writes":
             (folder / "seen").touch()
+        if self.wrong == "twice":
+            with (folder.parent.parent / "points.txt").open("a") as file:
+                file.write(result["id"])
 
     def close(self):
         pass
@@ -62,6 +65,7 @@ class WrongTracker(Tracker):
     [
         ("second launch", "WrongTracker: FileExistsError: log"),
         ("writes", "changed what is stored in points/"),
+        ("twice", "WrongTracker: a second launch .* wrote again into points.txt"),
     ],
 )
 def test_the_battery_of_trackers_finds_what_is_wrong(tmp_path, wrong, message):
