@@ -118,7 +118,8 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
                 artifact.add_file(str(folder / path.name))
                 if end == "points":
                     # A part of this artifact, else wandb makes one more with absolute paths.
-                    table = wandb.Table(dataframe=_points(folder / path.name, wandb.Table.MAX_ROWS))
+                    frame = points_shown(folder / path.name, wandb.Table.MAX_ROWS)
+                    table = wandb.Table(dataframe=frame, allow_mixed_types=True)
                     artifact.add(table, "points")
                     shown["points"] = table
                 else:
@@ -159,7 +160,7 @@ def _send(run: Any, artifact: Any) -> tuple[str, str]:
     return artifact.name.partition(":")[0], artifact.digest
 
 
-def _points(path: Path, most: int) -> pd.DataFrame:
+def points_shown(path: Path, most: int) -> pd.DataFrame:
     """The first `most` rows (W&B shows no more of a table), without columns that hold nothing."""
     frame = pd.read_parquet(path).head(most).dropna(axis=1, how="all")
     return frame.astype(object).where(frame.notna(), None)

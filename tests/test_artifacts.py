@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import wandb
 
-from study.artifacts import log_artifacts
+from study.artifacts import log_artifacts, points_shown
 from tests import ROOT
 from tests.reports.synthetic import make
 from tests.support.wandb_stub import KEY, stub
@@ -174,6 +176,31 @@ def test_what_sync_did_not_bring_is_not_noted_and_can_be_logged_again(tmp_path: 
         done = run(folder, tmp_path, "study.sync", **keys)
         assert (done.returncode, done.stderr) == (0, "")
         sent_rightly(server, folder)
+
+
+def test_points_of_every_kind_of_column_become_a_table(tmp_path: Path) -> None:
+    """Whole numbers, truths and texts with gaps, and a factor whose levels are of two kinds."""
+    frame = pd.DataFrame(
+        {
+            "id": pd.array(["a", "b"], "string"),
+            "depth": pd.array([1, None], "Int64"),
+            "score": [0.5, float("nan")],
+            "ends_solved": pd.array([True, None], "boolean"),
+            "reason": pd.array([None, None], "string"),
+            "std": pd.array(["auto", None], "object"),
+            "max_grad_norm": [float("inf"), 1.0],
+        }
+    )
+    frame.to_parquet(tmp_path / "points.parquet")
+    mixed = points_shown(tmp_path / "points.parquet", 10)
+    mixed["std"] = ["auto", 0.1]
+    table = wandb.Table(dataframe=mixed, allow_mixed_types=True)
+    assert table.columns == ["id", "depth", "score", "ends_solved", "std", "max_grad_norm"]
+    assert table.data == [
+        ["a", 1, 0.5, True, "auto", float("inf")],
+        ["b", None, None, None, 0.1, 1.0],
+    ]
+    assert len(points_shown(tmp_path / "points.parquet", 1)) == 1
 
 
 def test_an_untracked_study_says_and_sends_nothing(tmp_path: Path) -> None:
