@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from study.program import command
 import pandas as pd
 
 from study import __version__
+from study.program import command
 from study.records import StudyError
 from study.store import Store
 from study.store.wandb_runs import (
