@@ -16,6 +16,7 @@ from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line
 from study.launch.declaration import notes_on_models
 from study.launch.plan import Plan, check_sources
+from study.modules.cost import seconds_per_update
 
 SHOWN = 3  # items named of a longer list
 
@@ -37,6 +38,8 @@ def show(plan: Plan, console: Console) -> None:
     for name, notes in notes_on_models(plan).items():
         for note in notes:
             print_line(console, f"model {name}: {note}")
+    for line in cost_of_models(plan):
+        print_line(console, line)
     if changed := check_sources(plan):
         print_line(console, f"note: {changed}")
     print_data_warnings(plan, console)
@@ -68,6 +71,21 @@ def show(plan: Plan, console: Console) -> None:
 def facts_of_data(plan: Plan) -> list[str]:
     """What the tasks say about their data, such as the columns that are read or left out."""
     return list(dict.fromkeys(note for facts in _facts(plan) for note in facts.notes))
+
+
+def cost_of_models(plan: Plan) -> list[str]:
+    """How long an update of each model takes, and how that compares with the stack."""
+    found = {}
+    for point in plan.points:
+        setup = set_up(point.config)
+        if "model" in point.config and setup.trainer is None:
+            found[point.labels["model"]] = seconds_per_update(setup.module, setup.batch)
+    return [
+        f"model {name}: is computed network by network, about {1e3 * seconds:.2g} ms an update of"
+        " each on the CPU; where the stack is equal, its kernels took half to a third of the time"
+        " in the benchmark (make bench BENCH=own_training)"
+        for name, seconds in found.items()
+    ]
 
 
 def print_data_warnings(plan: Plan, console: Console) -> None:

@@ -94,7 +94,8 @@ def test_a_truncated_run_is_unfinished(folder: Path, tmp_path: Path):
         target = tmp_path / "wandb" / path.parent.name / path.name
         target.parent.mkdir(parents=True)
         data = path.read_bytes()
-        target.write_bytes(data if number else data[: int(0.7 * len(data))])
+        # its summary and exit come last; a share of the file may or may not hold them
+        target.write_bytes(data if number else data[: data.rfind(b"test_acc") - 8])
     study.adopt(tmp_path / "wandb", name="a", folder=tmp_path, score="test_acc")
     points = study.load(tmp_path / "a").points
     assert points["status"].value_counts().to_dict() == {"done": 4, "failed": 2}
