@@ -85,7 +85,8 @@ def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Seque
     )
     for override in order:
         key = override.get_key_element()
-        if key in factors or any(each.get_key_element() == key for each in seen):
+        before = [each for each in seen if each.get_key_element() == key]
+        if any(each.is_sweep_override() for each in (*before, override)) and before:
             raise StudyError(
                 f"{key}: is given twice, the second time as {override.input_line}; the first would"
                 " be ignored"

@@ -55,9 +55,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_is_refused_in_one_sentence(tmp_path: Path, name: str):
     arguments, *told = REFUSED[name]
-    ran = call(tmp_path, "study", "-m", *arguments, "updates=2", "tracker=[]", "name=refused")
-    if name == "several names":
-        ran = call(tmp_path, "study", "-m", *arguments, "updates=2", "tracker=[]")
+    named = [] if name == "several names" else ["name=refused"]
+    ran = call(tmp_path, "study", "-m", *arguments, "updates=2", "tracker=[]", *named)
     assert ran.returncode == 2, ran.stdout + ran.stderr
     assert all(each in ran.stderr for each in told), ran.stderr
     assert not (tmp_path / "outputs").exists()

@@ -304,7 +304,9 @@ TINY += ["probe=[]", "tracker=[]", "executor.workers=1"]
 def launch(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *more: str
 ) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", [str(ROOT / "study" / "__main__.py"), *TINY, *more])
+    keys = {one.split("=")[0] for one in more}
+    kept = [one for one in TINY if one.split("=")[0] not in keys]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "study" / "__main__.py"), *kept, *more])
     with pytest.raises(SystemExit) as exit:
         main()
     out, err = capfd.readouterr()

@@ -669,7 +669,8 @@ def test_fewer_examples_than_a_batch_and_sequences_beyond_memory_are_told_before
     with pytest.raises(
         StudyError,
         match=(
-            "task: sequences of 5 steps need about 0 GB with batch=32, health.examples=64, hidden=8"
+            "task: sequences of 5 steps need about 0 GB with batch=32, accumulate=1,"
+            " health.examples=64, hidden=8"
             " and depth=1, and this machine has 0 GB"
         ),
     ):
