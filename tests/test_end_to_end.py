@@ -118,7 +118,7 @@ def test_the_offline_runs_agree_with_the_table_and_upload(study):
                 folder / "points" / id.removeprefix("digits-") / "history.parquet"
             ).set_index("update")
             assert sorted(run["history"]) == list(range(31))
-            assert run["history"][7]["loss"] == history.loc[7, "loss"]
+            assert run["history"][7]["train/loss"] == history.loc[7, "loss"]
 
 
 @pytest.mark.browser

@@ -33,7 +33,8 @@ def test_the_commands_write_a_study_and_its_page(tmp_path: Path):
     shown, *_ = re.findall(r"^python -m (study\.adopt .*)$", PAGES["README.md"], re.M)
     adopted = real(tmp_path, *shlex.split(shown))
     assert adopted.returncode == 0, adopted.stderr
-    assert "stored in outputs/mine; python -m reports render outputs/mine" in adopted.stdout
+    assert "stored in outputs/mine; " in adopted.stdout
+    assert "-m reports render outputs/mine" in adopted.stdout
     for options in ("render outputs/mine", "check outputs/mine", "index outputs"):
         done = real(tmp_path, "reports", *options.split())
         assert done.returncode == 0, done.stderr
