@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib.util
@@ -35,15 +36,47 @@ def pieces_of(config: Mapping[str, Any]) -> Iterator[str]:
 def own_sources(config: Mapping[str, Any]) -> dict[str, str]:
     """{target: digest of its file} of the pieces that decide numbers and are the user's own.
 
-    The tool's own code and installed packages are left out: their versions are stored. Files that
-    such a file imports are not followed.
+    With the files of the user's own that it imports. The tool's own code and installed packages are
+    left out: their versions are stored.
     """
     found = {}
     for target in sorted(set(pieces_of(config))):
         file = source_file(target)
-        if file is not None and not any(folder in file.parents for folder in (PACKAGE, *INSTALLED)):
-            found[target] = hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+        if file is not None and _is_own(file):
+            digest = hashlib.blake2b(digest_size=8)
+            for each in sorted(_with_imports(file)):
+                digest.update(each.read_bytes())
+            found[target] = digest.hexdigest()
     return found
+
+
+def _is_own(file: Path) -> bool:
+    return not any(folder in file.parents for folder in (PACKAGE, *INSTALLED))
+
+
+def _with_imports(file: Path) -> set[Path]:
+    """The file and the user's own files that it imports by name, directly or through others."""
+    found, waiting = {file}, [file]
+    while waiting:
+        for name in _imported(waiting.pop()):
+            other = source_file(name)
+            if other is not None and other not in found and _is_own(other):
+                found.add(other)
+                waiting.append(other)
+    return found
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """Names that stand for modules in the imports of a file, each with something behind a dot."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (f"{alias.name}.x" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}.x" for alias in node.names)
 
 
 @functools.lru_cache(maxsize=256)

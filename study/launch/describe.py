@@ -81,9 +81,9 @@ def cost_of_models(plan: Plan) -> list[str]:
         if "model" in point.config and setup.trainer is None:
             found[point.labels["model"]] = seconds_per_update(setup.module, setup.batch)
     return [
-        f"model {name}: is computed network by network, about {1e3 * seconds:.2g} ms an update of"
-        " each on the CPU; where the stack is equal, its kernels took half to a third of the time"
-        " in the benchmark (make bench BENCH=own_training)"
+        f"model {name}: networks are computed one after the other, about {1e3 * seconds:.2g} ms an"
+        " update of each on this CPU; an equal stack was two to three times as fast in the"
+        " benchmark (make bench BENCH=own_training)"
         for name, seconds in found.items()
     ]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from study.config.sources import own_sources
 from study.store import Store
 from tests import ROOT
 
@@ -62,3 +63,18 @@ def test_stop_retrain_or_ignore(tmp_path: Path):
     after = {id: Store(store.folder).result(id)["row"]["score"] for id in before}
     assert after.keys() == before.keys() and after != before
     assert "nothing to train" in study().stdout
+
+
+def test_a_file_that_the_piece_imports_counts_too(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_parts_here").mkdir()
+    (tmp_path / "own_piece_here.py").write_text("import json\nfrom own_parts_here import deep\n")
+    (tmp_path / "own_parts_here/__init__.py").write_text("")
+    deep = tmp_path / "own_parts_here/deep.py"
+    deep.write_text("import torch\nimport own_piece_here\nSCALE = 1\n")  # a circle ends
+    config = {"model": {"_target_": "own_piece_here.Net"}, "tracker": {"_target_": "no.such"}}
+    before = own_sources(config)
+    assert list(before) == ["own_piece_here.Net"]
+    assert own_sources(config) == before
+    deep.write_text("SCALE = 2\n")
+    assert own_sources(config) != before
