@@ -5,6 +5,7 @@ Text is escaped; Markup is not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -83,6 +84,41 @@ class Fold:
     template: ClassVar[str] = "blocks/fold.html"
     summary: str
     blocks: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A sentence, and the command that does what it says."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Sentences as a list."""
+
+    template: ClassVar[str] = "blocks/points.html"
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class AnswerLine:
+    """A line of the answer: its name, a sentence or two, steps in a list, and blocks in a fold."""
+
+    name: str
+    text: str
+    steps: Sequence[Step] = ()
+    more: Sequence[Any] = ()
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of a study in a few lines, the first thing on its page."""
+
+    template: ClassVar[str] = "blocks/answer.html"
+    lines: Sequence[AnswerLine]
 
 
 @dataclass(frozen=True)
@@ -183,7 +219,26 @@ class Filled:
 
 @dataclass(frozen=True)
 class Section:
-    """What a section returns: blocks for the page, and frames to keep in tables/NAME.parquet."""
+    """What a section returns: blocks for the page, and frames to keep in tables/NAME.parquet.
+
+    `finding`: one short sentence, the heading of the folded section; where it is empty, the finding
+    of its first figure or else the first sentence of its first paragraph. `title`: in place of the
+    title of its class.
+    """
 
     blocks: Sequence[Any]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    finding: str = ""
+    title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """`finding`, or what stands for it; "" where no block says anything."""
+        said = [self.finding, *(one.finding for one in self.blocks if isinstance(one, Figure))]
+        said += [_first_sentence(one.text) for one in self.blocks if isinstance(one, Prose)]
+        return next((text for text in said if text), "")
+
+
+def _first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence, which no decimal and no list does."""
+    return re.split(r"(?<=[.?]) (?=[A-Z“])", text.strip(), maxsplit=1)[0]

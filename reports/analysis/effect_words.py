@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis.arms import with_counted
-from reports.analysis.effects import AtLevel, Dependence, Effect, main_effects, read, reversals
+from reports.analysis.effects import (
+    AtLevel,
+    Dependence,
+    Effect,
+    dependence,
+    main_effects,
+    read,
+    reversals,
+)
 from reports.analysis.terms_shown import (
     TOO_CLOSE,
     Decided,
@@ -311,3 +319,65 @@ def _means(one: Effect | AtLevel) -> tuple[str, str]:
         for mean in means
     )
     return better, worse
+
+
+def choice_words(study: Study, row: str, column: str) -> str:
+    """Which level of `column` is better for which level of `row`, where that is shown to differ."""
+    found = terms_shown(study, "score")
+    if found is None:
+        return ""
+    term = found.term(row, column)
+    if term is not None and term.shown:
+        text = by_level_words(dependence(study, "score", column, row), "score")
+        return f"{text[0].upper()}{text[1:]}."
+    effects = {one.factor: one for one in main_effects(study, with_counted(study))}
+    one = effects.get(column)
+    if term is not None and term.decided.too_close:
+        return f"It is {TOO_CLOSE} whether {column} acts alike for every {row}."
+    alike = f"it is not shown that {column} acts differently for any {row}"
+    if one is None or not one.shown or one.reversed_by or results_alone(one):
+        return (
+            f"No difference between levels of {column} is shown that holds throughout, and {alike}."
+        )
+    better, worse = _means(one)
+    return (
+        f"{level(column, one.better)} is better than {level(column, one.worse)} on average"
+        f" ({better} against {worse}: {_with_ends(one.difference)}), and {alike}."
+    )
+
+
+def brief_words(study: Study, effects: Sequence[Effect]) -> str:
+    """Effects on the score for a reader with ten seconds: what is shown, then what is not, then the
+    largest interaction level by level, and what the arms cannot tell apart.
+    """
+    found = terms_shown(study, "score")
+    if found is None:
+        return ""
+    told = [one for one in effects if one.shown and not one.reversed_by and not results_alone(one)]
+    parts = [
+        f"{one.factor} {_with_ends(one.difference)} ({level(one.factor, one.better)} over"
+        f" {level(one.factor, one.worse)})"
+        for one in told
+    ]
+    sentences = confounding_words(study, found)
+    if parts:
+        are = "The largest differences" if len(parts) > 1 else "The difference that is shown"
+        sentences.append(f"{are} in mean test {study.metric}: {'; '.join(parts)}.")
+    unequal = [one.factor for one in effects if results_alone(one)]
+    if unequal:
+        sentences.append(f"Levels of {listing(unequal)} differ {IN_RESULTS}.")
+    for shown, text in ((None, f"{TOO_CLOSE} for"), (False, "none is shown for")):
+        rest = [one.factor for one in effects if one.shown is shown and not one.reversed_by]
+        if rest:
+            said = f"{text} {listing(rest)}."
+            sentences.append(f"{said[0].upper()}{said[1:]}")
+    choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
+    for term in choices[:1]:
+        side = read(study, "score", term)
+        sentences.append(f"{term.name}: {by_level_words(side, 'score')}.")
+    told_of = {side.factor for term in choices[:1] for side in [read(study, "score", term)]}
+    for one in effects:
+        if one.reversed_by and one.factor not in told_of and one.factor in study.same_problem:
+            words = by_level_words(one.reversed_by[0], "score")
+            sentences.append(f"{one.factor[0].upper()}{one.factor[1:]}: {words}.")
+    return " ".join(sentences)

@@ -20,9 +20,12 @@ from reports.documents.sections import (
     import_from,
     render_sections,
 )
-from reports.documents.templates import Templates, without_dead_links
+from reports.documents.templates import Templates, unbroken, without_dead_links
 from reports.formatting import slug
 from study.store import Store
+
+# The headings of the page, in order; sections without one lead it, unfolded.
+PARTS = ("", "Answer", "Gradients", "Learning and cost", "Statistics", "Method and data")
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,20 @@ def page(
     for section in declared:
         ids.append(slug(section.name, ids))
     rendered = [one for one in render_sections(declared, ids, study, workers) if one.blocks]
-    parts: list[tuple[str, list[RenderedSection]]] = []
+    parts: dict[str, list[RenderedSection]] = {part: [] for part in PARTS}
     for one in rendered:
-        if one.part and parts and parts[-1][0] == one.part:
-            parts[-1][1].append(one)
-        else:
-            parts.append((one.part, [one]))
+        parts.setdefault(one.part, []).append(one)
     text = Templates().whole(
         "page.html",
         f"{study.title} · gradient study",
         study=study,
-        parts=parts,
+        parts=[(part, sections) for part, sections in parts.items() if sections],
         slug=slug,
         reload=reload,
     )
     tables = {name: frame for one in rendered for name, frame in one.tables.items()}
     broken = [one.title for one in rendered if one.broken]
-    return Page(without_dead_links(text), findings_text(study), tables, broken)
+    return Page(unbroken(without_dead_links(text)), findings_text(study), tables, broken)
 
 
 def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:

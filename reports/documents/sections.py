@@ -48,12 +48,15 @@ class DeclaredSection:
 
 @dataclass(frozen=True)
 class RenderedSection:
-    """A section as HTML. `blocks` is empty if it has nothing to show."""
+    """A section as HTML. `blocks` is empty if it has nothing to show; `finding` is its heading
+    where it is folded.
+    """
 
     id: str
     title: str
     part: str
     blocks: Sequence[Any]
+    finding: str = ""
     broken: bool = False
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -167,8 +170,9 @@ def render_section(declared: DeclaredSection, study: Study, id: str) -> Rendered
             made = Section([Notice(message, "plain")])
         else:
             made = section_blocks(declared, section, study)
+            title = made.title or title
         blocks = [draw(block) for block in made.blocks]
-        return RenderedSection(id, title, declared.part, blocks, tables=made.tables)
+        return RenderedSection(id, title, declared.part, blocks, made.heading, tables=made.tables)
     except Exception as error:  # a user's section may raise anything
         print(
             f"section {declared.name} is broken: {type(error).__name__}: {error}", file=sys.stderr
@@ -178,7 +182,7 @@ def render_section(declared: DeclaredSection, study: Study, id: str) -> Rendered
         )
         trace = private("".join(traceback.format_exception(error)[-3:]))
         blocks = [draw(Notice(message, "error")), draw(Listing(trace))]
-        return RenderedSection(id, title, declared.part, blocks, broken=True)
+        return RenderedSection(id, title, declared.part, blocks, message, broken=True)
 
 
 def has(study: Study, need: str) -> bool:

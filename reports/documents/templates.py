@@ -76,6 +76,20 @@ def _to_term(word: str, term: str) -> Markup:
     return Markup('<a class="term" href="#{}">{}</a>').format(term_id(term), word or term)
 
 
+def unbroken(html: str) -> str:
+    """Keep a number with its % and its ±, and an interval's ends, on one line; not in <pre>, whose
+    text is copied.
+    """
+    parts = re.split(r"(<pre>.*?</pre>)", html, flags=re.S)
+    for at in range(0, len(parts), 2):
+        text = re.sub(r"(?<=\d) (?=%)", "\u00a0", parts[at])
+        text = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", text)
+        parts[at] = re.sub(
+            r"(\[[−\d.,]+(?:\u00a0%)?,) (?=[−\d.]+(?:\u00a0%)?\])", "\\1\u00a0", text
+        )
+    return "".join(parts)
+
+
 def without_dead_links(html: str) -> str:
     """Replace links to terms that the page does not explain by their words."""
     return re.sub(

@@ -38,7 +38,7 @@ class OpeningMaps:
     factors go to the rows.
     """
 
-    title = "Credit-opening maps"
+    title = "Opening maps"
     needs = ("profile.log10_mean",)
 
     def __init__(self, *, low: float, high: float, across: int) -> None:
@@ -66,12 +66,10 @@ class OpeningMaps:
         return Section(
             [
                 Prose(
-                    "How far back does credit travel, and when does the way open? Pale is as much"
-                    " as one step back, dark is lost, red is amplified."
+                    "How far back does the gradient travel, and when does the way open? Pale is as"
+                    " much as one step back, dark is lost, red is amplified."
                 ),
-                Figure(
-                    picture, caption, f"Credit-opening maps. {finding}", table, width, finding, HOW
-                ),
+                Figure(picture, caption, f"Opening maps. {finding}", table, width, finding, HOW),
             ]
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import pandas as pd
@@ -17,22 +16,11 @@ from reports.analysis.confirmation import (
     confirmation_sentence,
 )
 from reports.analysis.costs import with_cost
-from reports.analysis.recipe import (
-    NOTHING_LEARNED,
-    Recipe,
-    command,
-    folded,
-    point_of,
-    quickest,
-    recipes,
-)
-from reports.blocks import Cell, Fold, Heading, Listing, Prose, Rows, Section, Table
+from reports.analysis.recipe import NOTHING_LEARNED, Recipe, point_of, quickest, recipes
+from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data.study import Problem, Study
-from reports.export.export import point_config
-from reports.export.snippet import snippet
+from reports.export.how_to_run import how_to_run
 from reports.formatting import count, known, levels, number, score_number
-from study.records import StudyError
-from study.store.privacy import private
 
 
 class RecipeSection:
@@ -55,10 +43,12 @@ class RecipeSection:
         if len(study.problems) > MANY:
             blocks.append(_first_of_each(study, every))
         for problem, found in every:
-            blocks += under(study, problem, self._blocks(study, found))
+            blocks += under(study, problem, self._blocks(study, found, every))
         return Section(blocks)
 
-    def _blocks(self, study: Study, found: Recipe) -> list[object]:
+    def _blocks(
+        self, study: Study, found: Recipe, every: Sequence[tuple[Problem, Recipe]]
+    ) -> list[object]:
         again = confirmation(study)
         if not found.learned:
             return [Prose(NOTHING_LEARNED)]
@@ -66,8 +56,10 @@ class RecipeSection:
         arms = summary(study).set_index("arm")
         blocks: list[object] = [Prose(text) for text in _sentences(study, found, arms, again)]
         blocks.append(self._table(study, found, arms, again))
+        if len(every) < 2:
+            return blocks  # the summary has the command and the network in PyTorch
         id = point_of(study, found.first)
-        return [*blocks, *(_how(study, id, brief=len(study.problems) > MANY) if id else [])]
+        return [*blocks, *(how_to_run(study, id, brief=len(every) > MANY) if id else [])]
 
     def _table(
         self, study: Study, found: Recipe, arms: pd.DataFrame, again: Confirmation | None
@@ -218,51 +210,3 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
         f" {arms.loc[arm, 'label']}: {number(seconds, 1)} s per point against"
         f" {number(of_first, 1)} s."
     )
-
-
-def _how(study: Study, id: str, *, brief: bool) -> list[object]:
-    """Commands and, unless `brief`, a PyTorch snippet for a typical point."""
-    if study.adopted:
-        return []
-    try:
-        config = point_config(study.store, id)
-    except StudyError as error:
-        return [Prose(f"How to run it is not known: {private(str(error))}", "small")]
-    blocks: list[object] = [
-        Heading("Train one point again"),
-        Prose(
-            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its"
-            " numbers come out the same on the same kind of device.",
-            "small",
-        ),
-        Listing(folded(command(study, id, config))),
-    ]
-    if config.get("trainer"):
-        return blocks
-    blocks += [
-        Heading("Take the trained weights"),
-        Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
-    ]
-    if brief or config.get("model"):  # the recipe in PyTorch is the reader's own class
-        return blocks
-    try:
-        facts = study.tasks.get(
-            str(
-                next(p for p in study.declaration["grid"] if str(p["id"]) == id)["labels"].get(
-                    "task"
-                )
-            ),
-            {},
-        )
-        text = snippet(config, facts)
-    except (StudyError, KeyError, TypeError, ValueError) as error:
-        why = str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
-        return [
-            *blocks,
-            Prose(
-                f"No PyTorch snippet is written for this recipe: {why}. Networks of this tool's"
-                " own cells, encoders and readouts can be exported nevertheless.",
-                "small",
-            ),
-        ]
-    return [*blocks, Fold("The recipe in plain PyTorch, to paste", [Listing(text)])]

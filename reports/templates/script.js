@@ -57,13 +57,22 @@
     });
   });
 
+  // A link may lead into a folded section, which some browsers do not open by themselves.
+  function unfold() {
+    var target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (var node = target; node; node = node.parentElement) { if (node.tagName === "DETAILS") { node.open = true; } }
+    if (target && target.closest("details")) { target.scrollIntoView(); }
+  }
+  addEventListener("hashchange", unfold);
+  unfold();
+
   var links = Array.from(document.querySelectorAll("nav.side a")), open = [];
   if ("IntersectionObserver" in window) {
     var seen = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
         if (!entry.isIntersecting) { return; }
         links.forEach(function (link) {
-          if (link.hash === "#" + entry.target.id) { link.setAttribute("aria-current", "true"); } else { link.removeAttribute("aria-current"); }
+          if (link.hash === "#" + (entry.target.dataset.for || entry.target.id)) { link.setAttribute("aria-current", "true"); } else { link.removeAttribute("aria-current"); }
         });
       });
     }, { rootMargin: "-15% 0px -75% 0px" });

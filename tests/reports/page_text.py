@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.blocks import Box, Cell, Figure, Fold, Matrices, Table
+from reports.blocks import Answer, Box, Cell, Figure, Fold, Matrices, Table
 from reports.data.study import Study
 from reports.documents.sections import absent_needs, build, declared_sections
 
@@ -31,6 +31,10 @@ def words(blocks: Any) -> list[str]:
         elif isinstance(block, Table):
             said += [block.caption, block.notes, *block.columns]
             said += [" | ".join(map(_cell, row)) for row in block.rows]
+        elif isinstance(block, Answer):
+            for line in block.lines:
+                said += [line.text, *words(line.more)]
+                said += [f"{step.text} {step.command}" for step in line.steps]
         elif isinstance(block, Matrices):
             said.append(block.caption)
             said += [_box(box) for one in block.matrices for row in one.boxes for box in row]

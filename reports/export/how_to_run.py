@@ -1,0 +1,61 @@
+"""How to run a point of a study again, take its weights, or write its network in PyTorch."""
+
+from __future__ import annotations
+
+import shlex
+
+from reports.analysis.recipe import command, folded
+from reports.blocks import Fold, Heading, Listing, Prose
+from reports.data.study import Study
+from reports.export.export import point_config
+from reports.export.snippet import snippet
+from study.records import StudyError
+from study.store.privacy import private
+
+
+def how_to_run(study: Study, id: str, *, brief: bool = False) -> list[object]:
+    """Commands and, unless `brief`, a PyTorch snippet for a typical point."""
+    if study.adopted:
+        return []
+    try:
+        config = point_config(study.store, id)
+    except StudyError as error:
+        return [Prose(f"How to run it is not known: {private(str(error))}", "small")]
+    blocks: list[object] = [
+        Heading("Train one point again"),
+        Prose(
+            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its"
+            " numbers come out the same on the same kind of device.",
+            "small",
+        ),
+        Listing(folded(command(study, id, config))),
+    ]
+    if config.get("trainer"):
+        return blocks
+    blocks += [
+        Heading("Take the trained weights"),
+        Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
+    ]
+    if brief or config.get("model"):  # the recipe in PyTorch is the reader's own class
+        return blocks
+    try:
+        facts = study.tasks.get(
+            str(
+                next(p for p in study.declaration["grid"] if str(p["id"]) == id)["labels"].get(
+                    "task"
+                )
+            ),
+            {},
+        )
+        text = snippet(config, facts)
+    except (StudyError, KeyError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
+        return [
+            *blocks,
+            Prose(
+                f"No PyTorch snippet is written for this recipe: {why}. Networks of this tool's"
+                " own cells, encoders and readouts can be exported nevertheless.",
+                "small",
+            ),
+        ]
+    return [*blocks, Fold("The recipe in plain PyTorch, to paste", [Listing(text)])]

@@ -1,0 +1,205 @@
+"""Drawing of the study's question: a panel per level of one factor, the levels of the other in
+it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from reports.figures.theme import (
+    DASHES,
+    INK,
+    MARKERS,
+    PAPER,
+    SLOTS,
+    SOFT,
+    colours,
+    legend,
+    panels,
+    shared_y_label,
+)
+from reports.formatting import decimals, known, level, levels, number, shorten
+from reports.statistics import Estimate
+
+WIDTH = 10.0
+ACROSS = 5  # panels in a row
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mean of arms: its panel, its place on x, its line, and the networks behind it."""
+
+    panel: str
+    x: str
+    line: int
+    mean: Estimate
+    points: pd.DataFrame
+    arms: int
+
+
+def choices(
+    of_panels: tuple[str, Sequence[str]],
+    of_x: tuple[str, Sequence[str]],
+    lines: Sequence[Mapping[str, str]],
+    marks: Sequence[Mark],
+    y_label: str,
+    *,
+    runs: bool,
+) -> Drawing:
+    """One panel per level of the first factor. Hue is the panel's level where that is a cell."""
+    panel_key, names = of_panels
+    x_key, xs = of_x
+    across = min(ACROSS, len(names))
+    down = math.ceil(len(names) / across)
+    several = len(lines) > 1
+    texts = [shorten(level(x_key, x), 16) for x in xs]
+    turned = max(map(len, texts)) * len(xs) * across > 150
+    bottom = 0.85 if turned else 0.34
+    top = 0.62 if several else 0.32
+    figure, axes = panels(
+        down,
+        across,
+        width=WIDTH,
+        height=top + bottom + 2.35 * down + (down - 1) * (0.4 + bottom),
+        left=0.72,
+        right=0.12,
+        top=top,
+        bottom=bottom,
+        gap=(0.14, 0.4 + bottom),
+    )
+    ink = colours(names) if panel_key == "cell" else dict.fromkeys(names, SLOTS[0])
+    low, high = _span(marks, runs=runs)
+    digits = _digits(marks)
+    for number_of, name in enumerate(names):
+        axis = axes[number_of // across, number_of % across]
+        own = [mark for mark in marks if mark.panel == name]
+        for line in range(len(lines)):
+            _line(
+                axis,
+                [mark for mark in own if mark.line == line],
+                xs,
+                len(lines),
+                ink[name],
+                digits,
+                runs,
+            )
+        axis.set(xlim=(-0.55, len(xs) - 0.45), ylim=(low, high), title=level(panel_key, name))
+        turn = {"rotation": 30, "ha": "right"} if turned else {}
+        axis.set_xticks(range(len(xs)), texts, **turn)
+        axis.tick_params(axis="x", length=0)
+        if number_of % across:
+            axis.tick_params(labelleft=False)
+    for spare in range(len(names), across * down):
+        axes[spare // across, spare % across].set_visible(False)
+    shared_y_label(figure, y_label, x=0.13, top=top, bottom=bottom)
+    if several:
+        entries = [
+            (
+                levels(line),
+                {
+                    "marker": MARKERS[at % len(MARKERS)],
+                    "linestyle": DASHES[at % len(DASHES)],
+                    "color": INK,
+                    "markersize": 5,
+                    "markeredgewidth": 0,
+                },
+            )
+            for at, line in enumerate(lines)
+        ]
+        legend(figure, entries, left=0.72)
+    return figure
+
+
+def _line(
+    axis: Axes,
+    own: Sequence[Mark],
+    xs: Sequence[str],
+    lines: int,
+    colour: str,
+    digits: int,
+    runs: bool,
+) -> None:
+    """One line of means over the axis, with their intervals, values, and the networks behind."""
+    if not own:
+        return
+    line = own[0].line
+    shift = (line - (lines - 1) / 2) * min(0.26, 0.6 / lines)
+    at = [(xs.index(mark.x) + shift, mark) for mark in own]
+    axis.plot(
+        [x for x, _ in at],
+        [mark.mean.value for _, mark in at],
+        color=colour,
+        linewidth=1.1,
+        alpha=0.55,
+        linestyle=DASHES[line % len(DASHES)],
+        zorder=2,
+    )
+    for x, mark in at:
+        one = mark.mean
+        if known(one.low):
+            axis.plot(
+                [x, x],
+                [one.low, one.high],
+                color=colour,
+                linewidth=3.4,
+                alpha=0.3,
+                zorder=1,
+                solid_capstyle="butt",
+            )
+        if runs:
+            axis.plot(
+                [x + 0.08] * len(mark.points),
+                mark.points["counted"],
+                "o",
+                color=SOFT,
+                markersize=1.9,
+                alpha=0.55,
+                markeredgewidth=0,
+                zorder=1,
+            )
+        axis.plot(
+            [x],
+            [one.value],
+            MARKERS[line % len(MARKERS)],
+            color=colour,
+            markersize=5.5,
+            markeredgewidth=0,
+            zorder=4,
+        )
+        axis.annotate(
+            number(one.value, digits),
+            (x, one.value),
+            xytext=(-5, 0),
+            textcoords="offset points",
+            fontsize=7,
+            ha="right",
+            va="center",
+            color=INK,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+            zorder=5,
+        )
+
+
+def _digits(marks: Sequence[Mark]) -> int:
+    """Digits that every value is written with: those that half of the means need."""
+    need = sorted(
+        decimals(mark.mean.value, mark.mean.half, 2) for mark in marks if known(mark.mean.low)
+    )
+    return need[len(need) // 2] if need else 2
+
+
+def _span(marks: Sequence[Mark], *, runs: bool) -> tuple[float, float]:
+    """Limits of y: all means, their intervals, and the networks that are drawn."""
+    ends = [end for mark in marks for end in (mark.mean.value, mark.mean.low, mark.mean.high)]
+    values = [float(end) for end in ends if known(end)]
+    if runs:
+        values += [float(one) for mark in marks for one in mark.points["counted"]]
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low or 1)
+    return low - pad, high + pad

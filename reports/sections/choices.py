@@ -1,0 +1,151 @@
+"""Which level of the second factor for which level of the first: the study's question, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.analysis.arms import with_counted, with_interval, worst_words
+from reports.analysis.by_problem import under
+from reports.analysis.effect_words import choice_words
+from reports.analysis.terms_shown import terms_shown
+from reports.blocks import Cell, Figure, Rows, Section, Table
+from reports.data.study import UNKNOWN, Study
+from reports.figures.choices import Mark, choices
+from reports.figures.theme import draw
+from reports.formatting import count, level, levels, listing, slug
+from reports.statistics import Estimate, clamp, weighted_arms
+
+MOST_LINES, MOST_BOXES = 4, 60  # lines in a panel; means in a figure
+SMALL_DOTS = 600  # runs above which only means are drawn
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What the lines of a panel are, and which factors are averaged over."""
+
+    by: Sequence[dict[str, str]]
+    pooled: Sequence[str]
+
+
+class Choices:
+    """The matrix's two factors against the score, over everything that does not change which of
+    their levels is better.
+    """
+
+    title = "Which for which"
+    needs = ("score",)
+
+    def render(self, study: Study) -> Section:
+        points = with_counted(study)
+        blocks: list[object] = []
+        for problem in study.problems:
+            own = problem.of(points)
+            figure = _figure(study, own, problem.name)
+            blocks += under(study, problem, [figure] if figure else [])
+        row, column = study.matrix_factors
+        return Section(blocks, title=f"Which {column} for which {row}")
+
+
+def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
+    row, column = study.matrix_factors
+    if UNKNOWN in (*study.levels(row), *study.levels(column)) or points.empty:
+        return None
+    lines = _lines(study, points, row, column)
+    marks = _marks(study, points, row, column, lines.by)
+    means = [mark for mark in marks if mark.mean.n]
+    if len(means) < 2 or len(means) > MOST_BOXES:
+        return None
+    panels = [name for name in study.levels(row) if any(mark.panel == name for mark in means)]
+    xs = [name for name in study.levels(column) if any(mark.x == name for mark in means)]
+    runs = len(points) <= SMALL_DOTS
+    picture = draw(
+        lambda rasterized: choices(
+            (row, panels), (column, xs), lines.by, means, f"test {study.metric}", runs=runs
+        ),
+        name=f"choices-{slug(task)}" if task else "choices",
+    )
+    finding = choice_words(study, row, column)
+    of_lines = f" Lines: {listing(list(lines.by[0]))}." if lines.by and lines.by[0] else ""
+    over = f" Averaged over {listing(lines.pooled)}." if lines.pooled else ""
+    dots = " Small dots: single networks." if runs else ""
+    lost = int(points["lost"].sum())
+    worst = f" {count(lost, 'lost network')} count with {worst_words(study)}." if lost else ""
+    caption = (
+        f"Mean test {study.metric} by {column}, a panel per {row}; bars: 95 % intervals over"
+        f" seeds.{of_lines}{over}{dots}{worst}"
+    )
+    return Figure(
+        picture,
+        caption,
+        f"Mean test {study.metric} by {row} and {column}. {finding}",
+        _table(study, means, (row, column), lines),
+        10.0,
+        finding,
+    )
+
+
+def _lines(study: Study, points: pd.DataFrame, row: str, column: str) -> Lines:
+    """A line for each level of what is shown to change the effect of either factor.
+
+    Factors that make another problem are one in a figure. Where that makes too many lines, those
+    with the larger interaction come first.
+    """
+    terms = terms_shown(study, "score")
+    partners = [key for both in (column, row) for key in (terms.partners(both) if terms else [])]
+    varying = [
+        key for key in study.other_factors if key in study.factors and points[key].nunique() > 1
+    ]
+    keys: list[str] = []
+    for key in dict.fromkeys(partners):
+        if key in varying and len(study.combinations([*keys, key])) <= MOST_LINES:
+            keys.append(key)
+    there = points[keys].drop_duplicates() if keys else pd.DataFrame()
+    seen = {tuple(row_of) for row_of in there.to_numpy().tolist()}
+    by = [one for one in study.combinations(keys) if not keys or tuple(one.values()) in seen]
+    return Lines(by, [key for key in varying if key not in keys])
+
+
+def _marks(
+    study: Study, points: pd.DataFrame, row: str, column: str, by: Sequence[dict[str, str]]
+) -> list[Mark]:
+    marks = []
+    for at, line in enumerate(by):
+        here = points
+        for key, name in line.items():
+            here = here[here[key] == name]
+        for panel in study.levels(row):
+            for x in study.levels(column):
+                own = here[(here[row] == panel) & (here[column] == x) & here["counted"].notna()]
+                arms = sorted(own["arm"].unique())
+                if not arms:
+                    continue
+                mean = weighted_arms(own, "counted", {arm: 1 / len(arms) for arm in arms})
+                marks.append(Mark(panel, x, at, clamp(mean, *study.score_range), own, len(arms)))
+    return marks
+
+
+def _table(study: Study, marks: Sequence[Mark], keys: tuple[str, str], lines: Lines) -> Table:
+    row, column = keys
+    rows: Rows = []
+    for mark in marks:
+        line = lines.by[mark.line]
+        one: Estimate = mark.mean
+        rows.append(
+            [
+                level(row, mark.panel),
+                level(column, mark.x),
+                *([levels(line)] if line else []),
+                Cell(with_interval(one, 3), one.value),
+                str(mark.arms),
+                str(one.n),
+            ]
+        )
+    split = [listing(list(lines.by[0]))] if lines.by and lines.by[0] else []
+    return Table(
+        [row, column, *split, f"mean test {study.metric}, 95 %", "arms", "n"],
+        rows,
+        "The means of the figure",
+    )
