@@ -14,13 +14,14 @@ from reports.analysis.findings import findings
 from reports.data.study import Study
 from reports.documents.files import write_file, write_text
 from reports.documents.findings_file import findings_text
+from reports.documents.glosses import Terms, with_glosses
 from reports.documents.sections import (
     RenderedSection,
     declared_sections,
     import_from,
     render_sections,
 )
-from reports.documents.templates import Templates, unbroken, without_dead_links
+from reports.documents.templates import Templates, unbroken
 from reports.formatting import slug
 from study.store import Store
 
@@ -69,7 +70,11 @@ def page(
     )
     tables = {name: frame for one in rendered for name, frame in one.tables.items()}
     broken = [one.title for one in rendered if one.broken]
-    return Page(unbroken(without_dead_links(text)), findings_text(study), tables, broken)
+    terms: Terms = next(
+        (one.arguments.get("terms", {}) for one in declared if one.name == "glossary"), {}
+    )
+    text = unbroken(with_glosses(text, terms))
+    return Page(text, findings_text(study), tables, broken)
 
 
 def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:

@@ -88,12 +88,3 @@ def unbroken(html: str) -> str:
             r"(\[[−\d.,]+(?:\u00a0%)?,) (?=[−\d.]+(?:\u00a0%)?\])", "\\1\u00a0", text
         )
     return "".join(parts)
-
-
-def without_dead_links(html: str) -> str:
-    """Replace links to terms that the page does not explain by their words."""
-    return re.sub(
-        r'<a class="term" href="#([^"]+)">([^<]*)</a>',
-        lambda found: found[0] if f'id="{found[1]}"' in html else found[2],
-        html,
-    )

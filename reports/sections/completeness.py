@@ -17,6 +17,12 @@ class Completeness:
     needs = ()
 
     def render(self, study: Study) -> Section:
+        if (
+            not study.adopted
+            and study.grid["status"].eq("done").all()
+            and not len(study.outside_grid)
+        ):
+            return Section([])  # the summary says that all is done
         status = study.grid["status"].value_counts()
         there = len(study.grid) - int(status.get(MISSING, 0)) - int(status.get("failed", 0))
         if study.adopted:

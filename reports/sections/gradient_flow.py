@@ -94,7 +94,8 @@ class GradientFlow:
                 sentence = levels(part)
                 blocks.append(Heading(sentence[0].upper() + sentence[1:]))
             blocks.append(self._figure(study, own, (row_key, column_key), span, part))
-        return Section(blocks)
+        figures = sum(isinstance(block, Figure) for block in blocks)
+        return Section(blocks, finding=_overall(rows, (row_key, column_key)) if figures > 1 else "")
 
     def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
         """One range for all figures, in even decades: the medians with a margin, within floor and
@@ -243,6 +244,23 @@ class GradientFlow:
                     f" {_middle([end for _, end in ends])}"
                 )
         return f"{sentence}, median over the columns [lowest, highest network]: {'; '.join(parts)}."
+
+
+def _overall(rows: pd.DataFrame, keys: tuple[str, str]) -> str:
+    """What is left at the longest lag over all figures together, where that lag is the same."""
+    top = rows[(rows["above"] == 0) & rows["log10_mean"].notna()]
+    panels = [own for _, own in top.groupby([*keys, "points"], observed=True)]
+    if top.empty or len({int(own["lag"].max()) for own in panels}) > 1:
+        return ""
+    ends = [
+        [_far(own[own["stage"] == stage]) for own in panels if (own["stage"] == stage).any()]
+        for stage in (top["stage"].min(), top["stage"].max())
+    ]
+    lag = int(top["lag"].max())
+    return (
+        f"Gradient of the loss left {lag} steps back, decades, first → last probe, median over the"
+        f" panels [lowest, highest network]: {_middle(ends[0])} → {_middle(ends[1])}."
+    )
 
 
 def _middle(cells: list[Far]) -> str:

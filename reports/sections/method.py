@@ -37,4 +37,7 @@ class Method:
             "adopted": study.adopted,
             "worst": worst_words(study),
         }
-        return Section([Filled("sections/method.html", values)])
+        return Section(
+            [Filled("sections/method.html", values)],
+            finding="Definitions and formulas of everything that is measured and judged.",
+        )

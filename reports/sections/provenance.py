@@ -14,6 +14,8 @@ from reports.data.study import Study
 from reports.formatting import duration, listing
 from study.store.privacy import private
 
+FINDING = "Launches, the command as typed, versions, and the data as downloads."
+
 
 class Provenance:
     """Launches in order, their machines, and downloads with checksums."""
@@ -23,7 +25,7 @@ class Provenance:
 
     def render(self, study: Study) -> Section:
         if study.adopted:
-            return Section([*_adopted(study), *self._data(study)])
+            return Section([*_adopted(study), *self._data(study)], finding=FINDING)
         launches = study.launches
         blocks: list[object] = [self._facts(study)]
         rows = [_launch(launch) for launch in launches]
@@ -51,7 +53,7 @@ class Provenance:
                     "Versions at the last launch",
                 )
             )
-        return Section([*blocks, *self._data(study)])
+        return Section([*blocks, *self._data(study)], finding=FINDING)
 
     def _data(self, study: Study) -> list[object]:
         if study.sampling_note:

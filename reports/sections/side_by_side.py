@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class SideBySide:
             own = found if task is None else found[found["task"] == task]
             blocks += [Heading(f"Task {task}")] if task else []
             blocks += self._blocks(study, own, task)
-        return Section(blocks)
+        return Section(blocks, finding=_in_short(blocks))
 
     def _blocks(self, study: Study, found: pd.DataFrame, task: str | None) -> list[object]:
         there = [found[name].map(lambda one: known(one.value)) for name in ("health", "score")]
@@ -94,6 +95,12 @@ class SideBySide:
                 HOW,
             )
         ]
+
+
+def _in_short(blocks: Sequence[object]) -> str:
+    """The finding of a single figure, without the numbers of its arms."""
+    findings = [block.finding for block in blocks if isinstance(block, Figure)]
+    return f"{findings[0].partition(':')[0]}." if len(findings) == 1 else ""
 
 
 def _arms(study: Study) -> pd.DataFrame:
