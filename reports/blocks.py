@@ -55,9 +55,10 @@ LONG = 24  # characters from which names in the first column may break
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells or texts; the first cell of a row is its header.
+    """Rows of cells or texts; the first cells of a row, `heads` of them, are its headers.
 
-    Sortable by click and keyboard; `filtered` adds a search field.
+    Sortable by click and keyboard; `filtered` adds a search field. `arms`: of each row, which arms
+    it is about, as figures.marks.ranges writes them; documents.touch finds them.
     """
 
     template: ClassVar[str] = "blocks/table.html"
@@ -66,6 +67,8 @@ class Table:
     caption: str
     notes: str = ""
     filtered: bool = False
+    heads: int = 1
+    arms: Sequence[str] = ()
 
     @property
     def long(self) -> bool:
@@ -131,10 +134,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Box:
-    """A box of a matrix: lines of (text, CSS class), and a class of its own."""
+    """A box of a matrix: lines of (text, CSS class), a class of its own, and its arm's number."""
 
     lines: Sequence[tuple[str, str]]
     kind: str = ""
+    arm: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from reports.documents.sections import (
     import_from,
     render_sections,
 )
+from reports.documents.study_data import study_data
 from reports.documents.templates import Templates, unbroken
 from reports.formatting import slug
 from study.store import Store
@@ -67,6 +68,7 @@ def page(
         parts=[(part, sections) for part, sections in parts.items() if sections],
         slug=slug,
         reload=reload,
+        data=study_data(study),
     )
     tables = {name: frame for one in rendered for name, frame in one.tables.items()}
     broken = [one.title for one in rendered if one.broken]

@@ -24,6 +24,7 @@ from reports.analysis.arms import summary
 from reports.blocks import Listing, Notice, Section
 from reports.data.study import Study, cores
 from reports.documents.templates import Templates
+from reports.documents.touch import with_arms
 from reports.interfaces import SectionRenderer
 from study.config.paths import conf_folder
 from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
@@ -171,7 +172,7 @@ def render_section(declared: DeclaredSection, study: Study, id: str) -> Rendered
         else:
             made = section_blocks(declared, section, study)
             title = made.title or title
-        blocks = [draw(block) for block in made.blocks]
+        blocks = [draw(with_arms(study, block)) for block in made.blocks]
         return RenderedSection(id, title, declared.part, blocks, made.heading, tables=made.tables)
     except Exception as error:  # a user's section may raise anything
         print(

@@ -15,6 +15,24 @@ from markupsafe import Markup, escape
 from reports.formatting import term_id
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+STYLES = ("style.css", "touch.css")
+SCRIPTS = ("script.js",)
+# One function's body in the page, in this order: what makes marks, tables and factors touchable.
+TOUCH = tuple(
+    f"script/{name}.js"
+    for name in (
+        "data",
+        "light",
+        "marks",
+        "filter",
+        "tables",
+        "figures",
+        "headings",
+        "points",
+        "pins",
+        "start",
+    )
+)
 
 
 @functools.cache
@@ -29,6 +47,11 @@ def _environment() -> jinja2.Environment:
     )
     env.filters["linked"] = linked
     return env
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 class Templates:
@@ -49,9 +72,8 @@ class Templates:
 
     def whole(self, template: str, title: str, **values: Any) -> str:
         """A self-contained document: style, script, and a policy that allows nothing else."""
-        style, script = (
-            (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
-        )
+        style, script = ("".join(map(_text, names)) for names in (STYLES, SCRIPTS))
+        script += f'(() => {{\n"use strict";\n{"".join(map(_text, TOUCH))}}})();\n'
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         return self.env.get_template(template).render(
             title=title,

@@ -8,13 +8,15 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SLOTS, SOFT, colours, markers, named_marks, panels
 from reports.formatting import known, level, levels, percent, shorten
 from reports.statistics.variance_shares import Share, Shares
 
 WIDTH = 10.0
 SEEDS = "seeds within arms"
-Mark = Mapping[str, Any]  # panel, line, x, text, mean (an Estimate), runs
+# panel, line, x, text, mean (an Estimate), runs, and what is shown: `shows`, and `each` run
+Drawn = Mapping[str, Any]
 
 
 def bars_of_shares(found: Mapping[str, Shares], order: Sequence[str]) -> Drawing:
@@ -43,7 +45,8 @@ def bars_of_shares(found: Mapping[str, Shares], order: Sequence[str]) -> Drawing
                 axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
                 continue
             colour = SLOTS[9] if name == SEEDS else _colour(terms[name])
-            axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
+            bar = axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
+            marked(bar[0], Mark(f"{name}: {percent(one.value)} of the variance of {text}"))
             axis.plot([one.low, one.high], [y, y], color=INK, linewidth=1.1)
             axis.text(
                 min(one.high, 1) + 0.015,
@@ -78,7 +81,7 @@ def lines_of_means(
     x_key: str,
     names: Sequence[str],
     xs: Sequence[str],
-    marks: Sequence[Mark],
+    marks: Sequence[Drawn],
     by: Sequence[Mapping[str, str]],
 ) -> Drawing:
     """One row a measure, one panel a combination of `by`; lines: `names` of `line_key`."""
@@ -128,7 +131,7 @@ def lines_of_means(
     return figure
 
 
-def _line(axis: Axes, at: Sequence[tuple[float, Mark]], colour: str, marker: str) -> None:
+def _line(axis: Axes, at: Sequence[tuple[float, Drawn]], colour: str, marker: str) -> None:
     """One line of an interaction plot: means, their intervals, and the runs."""
     axis.plot(
         [x for x, _ in at],
@@ -140,7 +143,7 @@ def _line(axis: Axes, at: Sequence[tuple[float, Mark]], colour: str, marker: str
     )
     for x, mark in at:
         if known(mark["mean"].low):
-            axis.plot(
+            bar = axis.plot(
                 [x, x],
                 [mark["mean"].low, mark["mean"].high],
                 color=colour,
@@ -149,7 +152,8 @@ def _line(axis: Axes, at: Sequence[tuple[float, Mark]], colour: str, marker: str
                 solid_capstyle="butt",
                 zorder=1,
             )
-        axis.plot(
+            marked(bar[0], mark["shows"])
+        dots = axis.plot(
             [x] * len(mark["runs"]),
             mark["runs"],
             "o",
@@ -159,7 +163,8 @@ def _line(axis: Axes, at: Sequence[tuple[float, Mark]], colour: str, marker: str
             markeredgewidth=0,
             zorder=2,
         )
-        axis.plot(
+        marked(dots[0], *mark["each"])
+        mean = axis.plot(
             [x],
             [mark["mean"].value],
             marker,
@@ -168,3 +173,4 @@ def _line(axis: Axes, at: Sequence[tuple[float, Mark]], colour: str, marker: str
             markeredgewidth=0,
             zorder=3,
         )
+        marked(mean[0], mark["shows"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
+from reports.figures.marks import Mark, marked
 from reports.figures.opening_maps import BAD, ZERO, swatches
 from reports.figures.theme import (
     DASHES,
@@ -21,6 +24,7 @@ from reports.figures.theme import (
     shared_x_label,
     transport_map,
 )
+from reports.formatting import number
 
 Array = np.ndarray
 STRIP, TOP = 0.2, 0.78  # inches: height of a strip, and of the scale above the panels
@@ -48,6 +52,7 @@ def strips(
     high: float,
     title: str,
     width: float,
+    shows: Mark,
 ) -> Figure:
     """Draw values[example, end] [rows, T], in decades, as strips of colour.
 
@@ -75,7 +80,8 @@ def strips(
             _input(axis, inputs[j], f"example {j + 1}", first=j == 0)
             continue
         colours = colours_of(values[j, i - 1], low, high)
-        _strip(axis, colours, lengths[j], rows if j == 0 else [], len(rows))
+        image = _strip(axis, colours, lengths[j], rows if j == 0 else [], len(rows))
+        marked(image, replace(shows, text=f"example {j + 1}, {ends[i - 1]}: {shows.text}"))
         _steps(axis, lengths[j], shown=i == len(ends))
         if j == 0 and len(ends) > 1:
             place = {"transform": axis.transAxes, "va": "bottom"}
@@ -98,9 +104,9 @@ def _set_heights(axes: Array, heights: Sequence[float], total: float) -> None:
         at -= 0.2
 
 
-def _strip(axis: Axes, colours: Array, length: int, names: Sequence[str], n: int) -> None:
+def _strip(axis: Axes, colours: Array, length: int, names: Sequence[str], n: int) -> AxesImage:
     """One panel: n strips of colour over the steps, with their names at the left."""
-    axis.imshow(
+    image = axis.imshow(
         colours,
         extent=(0.5, length + 0.5, n - 0.5, -0.5),
         aspect="auto",
@@ -112,6 +118,7 @@ def _strip(axis: Axes, colours: Array, length: int, names: Sequence[str], n: int
     for y in range(1, n):
         axis.axhline(y - 0.5, color="#ffffff", linewidth=0.6, alpha=0.7, zorder=2)
     axis.spines[:].set_visible(False)
+    return image
 
 
 def _input(axis, distance: Array | None, name: str, *, first: bool) -> None:
@@ -173,10 +180,11 @@ def gate_lines(
     gates: Sequence[str],
     *,
     width: float,
+    shows: Sequence[Mark],
 ) -> Figure:
     """Draw lines[row, example][gate, end] = (mean, low, high) [T] of gates over the steps.
 
-    The last probe is solid with its band, the first one dashed.
+    The last probe is solid with its band, the first one dashed. `shows`: what each row is of.
     """
     top, left, right = 0.5, 1.1, 0.6
     figure, axes = panels(
@@ -193,7 +201,7 @@ def gate_lines(
     ink = {gate: SLOTS[number % len(SLOTS)] for number, gate in enumerate(gates)}
     for i, j in itertools.product(range(len(rows)), range(len(lengths))):
         axis = axes[i, j]
-        ends = _gates(axis, lines.get((i, j), {}), ink)
+        ends = _gates(axis, lines.get((i, j), {}), ink, shows[i])
         axis.set(xlim=(1, max(lengths[j], 2)), ylim=(-0.02, 1.02))
         axis.set_yticks([0, 0.5, 1], ["0", ".5", "1"] if j == 0 else [])
         _steps(axis, lengths[j], shown=i == len(rows) - 1)
@@ -218,20 +226,26 @@ def gate_lines(
 
 
 def _gates(
-    axis: Axes, own: Mapping[tuple[str, int], tuple[Array, Array, Array]], ink: Mapping[str, str]
+    axis: Axes,
+    own: Mapping[tuple[str, int], tuple[Array, Array, Array]],
+    ink: Mapping[str, str],
+    shows: Mark,
 ) -> list[tuple[float, str]]:
     """Draw the gates of one panel; where each ends at the last probe, and its name."""
     last = max((end for _, end in own), default=0)
     ends: list[tuple[float, str]] = []
     for (gate, end), (mean, low, high) in own.items():
         x = np.arange(1, len(mean) + 1)
-        axis.plot(
+        line = axis.plot(
             x,
             mean,
             color=ink[gate],
             linestyle="solid" if end == last else DASHES[1],
             linewidth=1.4 if end == last else 0.9,
         )
+        probe = "last" if end == last else "first"
+        text = f"{shows.text}: {gate}, {probe} probe, {number(float(np.nanmean(mean)))} on average"
+        marked(line[0], replace(shows, text=text))
         if end == last:
             if np.isfinite(low).any():
                 axis.fill_between(x, low, high, color=ink[gate], alpha=0.14, linewidth=0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import (
     DASHES,
     SOFT,
@@ -25,7 +28,7 @@ from reports.figures.theme import (
     shared_x_label,
     shared_y_label,
 )
-from reports.formatting import shorten
+from reports.formatting import count, known, number, shorten
 
 CLASSES = {"exploding": "#c0392b", "fading": "#c9a227", "vanishing": "#44508a"}
 STRIP = 0.055  # height of the rows for 0 and for Inf or NaN, as a share of the axis
@@ -68,12 +71,13 @@ def gradient_flow(
     span: tuple[float, float],
     counted: float,
     width: float,
+    says: Callable[[int, int, str], Mark],
 ) -> Figure:
     """Draw `rows`, as profiles.losses returns them.
 
-    `span`: lowest and highest decade shown, the same in every figure of the report. The top layer
-    has a line for every stage, and a 10–90 % band at the first and the last; lower layers have
-    lines at these two.
+    `says`: the mark of a line in panel (row, column) that shows this text. `span`: lowest and
+    highest decade shown, the same in every figure of the report. The top layer has a line for every
+    stage, and a 10–90 % band at the first and the last; lower layers have lines at these two.
     """
     stages = rows.groupby("stage")["update"].median()
     odd = bool(((rows["zero"] > counted) | (rows["bad"] > counted)).any())
@@ -99,7 +103,8 @@ def gradient_flow(
             axis.axvline(
                 min(lag, scale.longest), color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=2
             )
-        _panel(axis, grid.select(rows, i, j), scale, first=j == 0)
+        own = grid.select(rows, i, j)
+        _panel(axis, own, scale, functools.partial(says, i, j), first=j == 0)
         _ticks(axis, scale, bottom=grid.is_last(i, j)[0], left=j == 0)
         if i == 0:
             column_title(axis, grid.column_names[j])
@@ -115,12 +120,16 @@ def gradient_flow(
     return figure
 
 
-def _panel(axis: Axes, own: pd.DataFrame, scale: Scale, *, first: bool) -> None:
+def _panel(
+    axis: Axes, own: pd.DataFrame, scale: Scale, says: Callable[[str], Mark], *, first: bool
+) -> None:
     if own.empty:
         panel_note(axis, "no measured point")
     for (above, stage), line in own.groupby(["above", "stage"], sort=True):
         end = scale.is_end(stage)
-        _line(axis, line, int(above), scale.ink[stage], end, scale.low, scale.high)
+        drawn = _line(axis, line, int(above), scale.ink[stage], end, scale.low, scale.high)
+        if drawn is not None:
+            marked(drawn, says(_words(line, int(above))))
     if scale.odd:
         _odd(axis, own, scale, first=first)
 
@@ -135,9 +144,10 @@ def _ticks(axis: Axes, scale: Scale, *, bottom: bool, left: bool) -> None:
 
 def _line(
     axis, line: pd.DataFrame, above: int, colour: str, end: bool, low: float, high: float
-) -> None:
+) -> Line2D | None:
+    """The line of one layer at one stage; None if it is not shown."""
     if above and not end:
-        return
+        return None
     line = line.sort_values("lag")
     x = line["lag"].to_numpy(dtype=float)
     y = line["log10_mean"].to_numpy(dtype=float)
@@ -157,7 +167,20 @@ def _line(
         "linewidth": 1.7 if end and not above else 1.0,
         "zorder": 4 if end else 3,
     }
-    axis.plot(x, y, color=colour, **style)[0].set_clip_path(inside)
+    drawn: Line2D = axis.plot(x, y, color=colour, **style)[0]
+    drawn.set_clip_path(inside)
+    return drawn
+
+
+def _words(line: pd.DataFrame, above: int) -> str:
+    """What a line shows: its probe, its layer, and where it ends."""
+    far = line.loc[line["lag"].idxmax()]
+    left = number(far["log10_mean"], 1) if known(far["log10_mean"]) else "no finite value"
+    layer = f", {count(above, 'layer')} below the top" if above else ""
+    at = f"update {line['update'].median():,.0f}{layer}"
+    return (
+        f"{at}, {left} decades {int(far['lag'])} steps back, {count(int(far['points']), 'network')}"
+    )
 
 
 def _shade(axis, limits: Mapping[str, float], low: float, high: float, last: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import (
     SOFT,
     PanelGrid,
@@ -21,15 +23,23 @@ from reports.figures.theme import (
     shared_x_label,
     shared_y_label,
 )
+from reports.formatting import number
 
 LEFT, RIGHT, TOP, BOTTOM = 1.3, 0.72, 0.62, 0.48  # inches: margins
 
 
 def lyapunov_spectra(
-    rows: pd.DataFrame, grid: PanelGrid, *, forgets: float | None, floor: float, width: float
+    rows: pd.DataFrame,
+    grid: PanelGrid,
+    *,
+    forgets: float | None,
+    floor: float,
+    width: float,
+    says: Callable[[int, int, str], Mark],
 ) -> Figure:
     """Draw `rows`, as dynamics.spectra returns them.
 
+    `says`: the mark of a line in panel (row, column) that shows this text.
     `forgets`: the exponent below which less than a hundredth is left at the judged lag. Nothing
     below `floor` is drawn.
     """
@@ -57,7 +67,8 @@ def lyapunov_spectra(
         axis.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
         if forgets is not None:
             axis.axhline(forgets, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
-        _lines(axis, grid.select(rows, i, j), ink, outside=low - 2 * pad)
+        own = grid.select(rows, i, j)
+        _lines(axis, own, ink, functools.partial(says, i, j), outside=low - 2 * pad)
         axis.set_xticks([0, 0.5, 1], ["largest", "", "smallest"] if grid.is_last(i, j)[0] else [])
         edge_labels(axis)
         if j:
@@ -72,19 +83,28 @@ def lyapunov_spectra(
     return figure
 
 
-def _lines(axis: Axes, own: pd.DataFrame, ink: Sequence[str], *, outside: float) -> None:
+def _lines(
+    axis: Axes,
+    own: pd.DataFrame,
+    ink: Sequence[str],
+    says: Callable[[str], Mark],
+    *,
+    outside: float,
+) -> None:
     """A line per probe; it leaves the panel (`outside`) where an exponent is −∞."""
     if own.empty:
         panel_note(axis, "no measured point")
     for end, line in own.groupby("end", sort=True):
         y = line["value"].to_numpy(dtype=float)
-        axis.plot(
+        drawn = axis.plot(
             line["share"],
             np.where(np.isfinite(y), y, outside),
             color=ink[int(end)],
             linewidth=1.5,
             zorder=3 + int(end),
         )
+        largest = number(line["value"].max(), 3)
+        marked(drawn[0], says(f"{'last' if end else 'first'} probe, largest exponent {largest}"))
 
 
 def _legend(figure: Figure, ink: Sequence[str], width: float, height: float, limit: bool) -> None:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import (
     INK,
     SOFT,
@@ -27,13 +28,15 @@ from reports.figures.theme import (
 ZERO, BAD = "#8a8a8a", "#e535c0"
 WIDE = 72  # columns of a map; stages are uneven on the log axis
 Array = np.ndarray
+NOTHING = Mark("")
 
 
 @dataclass(frozen=True)
 class Map:
     """One map: transport [lags, stages] at `updates`, and shares of zero and non-finite examples.
 
-    `loss`: (updates, share of the baseline); `word`: text above the map; `lag`: the judged lag.
+    `loss`: (updates, share of the baseline); `word`: text above the map; `lag`: the judged lag;
+    `shows`: what the map is of.
     """
 
     updates: Array
@@ -43,6 +46,7 @@ class Map:
     loss: tuple[Array, Array]
     word: str
     lag: int | None = None
+    shows: Mark = NOTHING
 
 
 def place(update: Array | float) -> Array:
@@ -148,7 +152,7 @@ def _lags(deepest: int) -> list[int]:
 
 def _draw(axis, one: Map, low: float, high: float) -> None:
     rgba, left, right = pixels(one, low, high)
-    axis.imshow(
+    image = axis.imshow(
         rgba,
         extent=(left, right, 0.5, len(one.values) + 0.5),
         origin="lower",
@@ -156,6 +160,7 @@ def _draw(axis, one: Map, low: float, high: float) -> None:
         interpolation="none",
         zorder=1,
     )
+    marked(image, one.shows)
     halo = [effects.Stroke(linewidth=3.0, foreground="#ffffff", alpha=0.9), effects.Normal()]
     if one.lag is not None:
         axis.plot([left, right], [one.lag] * 2, color="#ffffff", linewidth=1.8, zorder=2)

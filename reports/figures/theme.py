@@ -27,6 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from reports.figures.marks import put_marks, take_marks
 from reports.formatting import level
 
 # Placeholders that the finished SVG replaces by the page's colours, which change with its theme.
@@ -279,6 +280,7 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r"<style type=\"text/css\">.*?</style>", "", svg, flags=re.S)
+    svg, marks = take_marks(svg)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", svg))
     svg = re.sub(
         r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg
@@ -298,7 +300,7 @@ def _for_page(svg: str, name: str) -> str:
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     if size:
         svg = svg.replace(size[0], 'aria-hidden="true" focusable="false"', 1)
-    return svg
+    return put_marks(svg, marks)
 
 
 def panels(

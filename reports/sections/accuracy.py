@@ -27,10 +27,12 @@ from reports.analysis.arms import (
 from reports.analysis.effect_words import gap_words
 from reports.analysis.effects import main_effects
 from reports.analysis.flattery import flattery_words, limit_on_test
+from reports.analysis.marks import arm_mark, point_marks
 from reports.analysis.tallies import Tally, tally
 from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study, range_of
+from reports.figures.marks import marked
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
 from reports.formatting import (
     count,
@@ -379,7 +381,7 @@ def dots(
             arm = by_arm.get((name, *line.values()))
             if arm is not None and arm["n"]:
                 own, level_name = points[points["arm"] == arm["arm"]], line[ink_key]
-                _arm(axis, y, arm, own, ink[level_name], shape[level_name], rasterized)
+                _arm(study, axis, y, arm, own, ink[level_name], shape[level_name], rasterized)
             elif arm is not None:
                 place = {"va": "center", "ha": "center", "transform": axis.get_yaxis_transform()}
                 axis.text(0.5, y, "no point yet", color=SOFT, fontsize=7, **place)
@@ -395,6 +397,7 @@ def dots(
 
 
 def _arm(
+    study: Study,
     axis: Axes,
     y: int,
     arm: pd.Series,
@@ -405,8 +408,9 @@ def _arm(
 ) -> None:
     """One row: interval, mean, and a mark per point."""
     one = arm["score"]
+    mean = arm_mark(study, arm["arm"], f"mean test {study.metric} {with_interval(one, 3)}")
     if known(one.low):
-        axis.plot(
+        bar = axis.plot(
             [one.low, one.high],
             [y, y],
             color=colour,
@@ -415,9 +419,11 @@ def _arm(
             solid_capstyle="butt",
             zorder=2,
         )
-    axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
+        marked(bar[0], mean)
+    tick = axis.plot([one.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3, zorder=3)
+    marked(tick[0], mean)
     fine = ~own["lost"]
-    axis.plot(
+    dots = axis.plot(
         own.loc[fine, "counted"],
         np.full(int(fine.sum()), y),
         marker,
@@ -429,7 +435,7 @@ def _arm(
         zorder=4,
         rasterized=rasterized,
     )
-    axis.plot(
+    crosses = axis.plot(
         own.loc[~fine, "counted"],
         np.full(int((~fine).sum()), y),
         "x",
@@ -439,3 +445,6 @@ def _arm(
         linestyle="none",
         zorder=4,
     )
+    for artist, some, lost in ((dots[0], own[fine], ""), (crosses[0], own[~fine], " (lost)")):
+        texts = [f"test {study.metric} {score_number(value, 3)}{lost}" for value in some["counted"]]
+        marked(artist, *point_marks(study, some, texts))

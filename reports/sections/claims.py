@@ -19,6 +19,7 @@ from reports.analysis.judged_claim import JudgedClaim, relative
 from reports.analysis.scope import scope_words
 from reports.blocks import Cell, Figure, Fold, Prose, Rows, Section, Table
 from reports.data.study import MOST, Study
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SOFT, draw, panels
 from reports.findings.finding import (
     HOLDS,
@@ -155,7 +156,7 @@ def _counts(claims: list[JudgedClaim]) -> str:
 
 
 def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
-    picture = draw(lambda rasterized: forest(every), name="claims")
+    picture = draw(lambda rasterized: forest(study, every), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
         "Effect of each claim with its interval (99 %; 95 % of claims on what goes with solving),"
@@ -181,7 +182,7 @@ def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
     )
 
 
-def forest(every: list[JudgedClaim]) -> Drawing:
+def forest(study: Study, every: list[JudgedClaim]) -> Drawing:
     """One row per claim: its effect and interval in differences that matter, and the verdict."""
     figure, axes = panels(
         1,
@@ -197,8 +198,11 @@ def forest(every: list[JudgedClaim]) -> Drawing:
     axis = axes[0, 0]
     axis.axvspan(-1, 1, color=SOFT, alpha=0.12, linewidth=0)
     axis.axvline(0, color=SOFT, linewidth=0.8)
+    arm_of = dict(zip(study.grid["id"], study.grid["arm"], strict=True))
     for y, one in enumerate(every):
-        _effect_mark(axis, y, one)
+        arms = sorted({int(arm_of[id]) for id in one.rests_on if id in arm_of})
+        text = f"{one.statement.rstrip('.')}: {label(one)}, {_found(one)}".rstrip(", ")
+        _effect_mark(axis, y, one, Mark(text, tuple(arms)))
         axis.text(EDGE * 1.06, y, label(one), color=INK, fontsize=8, va="center")
         axis.text(EDGE * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
     axis.set(
@@ -220,12 +224,12 @@ def forest(every: list[JudgedClaim]) -> Drawing:
     return figure
 
 
-def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
+def _effect_mark(axis: Axes, y: int, one: JudgedClaim, mark: Mark) -> None:
     """The interval, with arrows where it leaves the figure, and the effect."""
     value, low, high = relative(one)
     colour = INKS[one.verdict]
     if math.isfinite(low):
-        axis.plot(
+        bar = axis.plot(
             np.clip([low, high], -EDGE, EDGE),
             [y, y],
             color=colour,
@@ -234,12 +238,13 @@ def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
             solid_capstyle="butt",
             clip_on=False,
         )
+        marked(bar[0], mark)
         for end, marker in ((low, "<"), (high, ">")):
             if abs(end) > EDGE:
                 x = math.copysign(EDGE, end)
                 axis.plot([x], [y], marker, color=colour, markersize=4.5, clip_on=False)
     if math.isfinite(value):
-        axis.plot(
+        dot = axis.plot(
             [np.clip(value, -EDGE, EDGE)],
             [y],
             MARKS[one.verdict],
@@ -248,6 +253,7 @@ def _effect_mark(axis: Axes, y: int, one: JudgedClaim) -> None:
             markeredgewidth=0,
             clip_on=False,
         )
+        marked(dot[0], mark)
     else:
         axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import with_interval
 from reports.analysis.confirmation import Confirmation, confirmation, confirmation_sentence
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
 from reports.formatting import count, known, score_number, shorten
 from reports.statistics import Estimate
@@ -121,8 +124,19 @@ def _dots(study: Study, confirmed: Confirmation) -> Drawing:
     )
     axis = axes[0, 0]
     for y, one in enumerate(confirmed.arms):
-        _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0])
-        _row(axis, y + 0.18, one.screened, one.screening, SLOTS[9], "none")
+        seeds = {"fresh seeds": one.fresh, "seeds that chose it": one.screened}
+        fresh, screened = (
+            (
+                Mark(f"{one.label}, {which}: mean {with_interval(mean, 3)}", (one.arm,)),
+                [
+                    Mark(f"{one.label}, one of the {which}: {score_number(run, 3)}", (one.arm,))
+                    for run in seeds[which]
+                ],
+            )
+            for which, mean in zip(seeds, (one.estimate, one.screening), strict=True)
+        )
+        _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0], *fresh)
+        _row(axis, y + 0.18, one.screened, one.screening, SLOTS[9], "none", *screened)
     axis.set(ylim=(len(confirmed.arms) - 0.5, -0.5), xlabel=f"test {study.metric}")
     axis.set_yticks(range(len(confirmed.arms)), [shorten(one.label, 60) for one in confirmed.arms])
     axis.tick_params(axis="y", length=0)
@@ -130,9 +144,18 @@ def _dots(study: Study, confirmed: Confirmation) -> Drawing:
     return figure
 
 
-def _row(axis, y: float, runs, estimate: Estimate, colour: str, fill: str) -> None:
+def _row(
+    axis,
+    y: float,
+    runs: Sequence[float],
+    estimate: Estimate,
+    colour: str,
+    fill: str,
+    mean: Mark,
+    each: Sequence[Mark],
+) -> None:
     if known(estimate.low):
-        axis.plot(
+        bar = axis.plot(
             [estimate.low, estimate.high],
             [y, y],
             color=colour,
@@ -140,8 +163,10 @@ def _row(axis, y: float, runs, estimate: Estimate, colour: str, fill: str) -> No
             alpha=0.28,
             solid_capstyle="butt",
         )
-    axis.plot([estimate.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3)
-    axis.plot(
+        marked(bar[0], mean)
+    tick = axis.plot([estimate.value], [y], "|", color=INK, markersize=9, markeredgewidth=1.3)
+    marked(tick[0], mean)
+    dots = axis.plot(
         runs,
         [y] * len(runs),
         "o",
@@ -151,3 +176,4 @@ def _row(axis, y: float, runs, estimate: Estimate, colour: str, fill: str) -> No
         markeredgewidth=0.9,
         linestyle="none",
     )
+    marked(dots[0], *each)

@@ -24,9 +24,11 @@ from reports.analysis.contrasts import (
 )
 from reports.analysis.effect_words import IN_RESULTS, apart_words, differ_in_results
 from reports.analysis.effects import reversals
+from reports.analysis.marks import arms_with
 from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
 from reports.formatting import (
     count,
@@ -276,14 +278,16 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     axis.axvline(0, color=SOFT, linewidth=0.8)
     palettes = {factor: (colours(names), markers(names)) for factor, names in study.factors.items()}
     last = None
-    for y, (group, name, _, found, note, shown) in enumerate(rows):
+    for y, (group, name, row_text, found, note, shown) in enumerate(rows):
         ink, shape = (
             (palettes[group][0][name], palettes[group][1][name]) if group else ("#0a7fc2", "o")
         )
         if last is not None and group != last:
             axis.axhline(y - 0.5, color=SOFT, linewidth=0.4, alpha=0.6)
         last = group
-        _difference_mark(axis, y, found, ink, shape, filled=shown)
+        text = f"{row_text}: {with_interval(found, 3, sign=True)}"
+        mark = Mark(text, arms_with(study, {group: name}) if group else ())
+        _difference_mark(axis, y, found, ink, shape, mark, filled=shown)
         axis.annotate(
             note,
             (1.02, y),
@@ -312,10 +316,10 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
 
 
 def _difference_mark(
-    axis: Axes, y: int, found: Estimate, ink: str, shape: str, *, filled: bool
+    axis: Axes, y: int, found: Estimate, ink: str, shape: str, mark: Mark, *, filled: bool
 ) -> None:
     if known(found.low):
-        axis.plot(
+        bar = axis.plot(
             [found.low, found.high],
             [y, y],
             color=ink,
@@ -323,7 +327,8 @@ def _difference_mark(
             alpha=0.3,
             solid_capstyle="butt",
         )
-    axis.plot(
+        marked(bar[0], mark)
+    dot = axis.plot(
         [found.value],
         [y],
         shape,
@@ -332,6 +337,7 @@ def _difference_mark(
         markeredgewidth=1.1,
         markerfacecolor=ink if filled else "none",
     )
+    marked(dot[0], mark)
 
 
 def _rows_table(rows: list[Row]) -> Table:

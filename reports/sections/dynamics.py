@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.analysis.dynamics import Reading, can_saturate, ends, judged_lags, reading, spectra
+from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.lyapunov import lyapunov_spectra
+from reports.figures.marks import Mark
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import count, known, level, listing, number, percent
 
@@ -252,8 +254,15 @@ class Dynamics:
         lags = judged_lags(study)
         forgets = -math.log(100) / float(lags.max()) if lags.nunique() == 1 else None
         width = max(10.0, 2.1 + 1.5 * len(grid.column_levels))
+
+        def says(i: int, j: int, text: str) -> Mark:
+            where = {grid.row_key: grid.row_levels[i], grid.column_key: grid.column_levels[j]}
+            return level_mark(study, where | ({"depth": depth} if depth else {}), text)
+
         picture = draw(
-            lambda _: lyapunov_spectra(rows, grid, forgets=forgets, floor=self.floor, width=width),
+            lambda _: lyapunov_spectra(
+                rows, grid, forgets=forgets, floor=self.floor, width=width, says=says
+            ),
             name=f"dynamics-{depth or 'all'}".replace(".", "-"),
         )
         finding = _largest(rows, grid)

@@ -20,6 +20,7 @@ from reports.analysis.effect_words import (
     measure_text,
     share_words,
 )
+from reports.analysis.marks import level_mark, point_marks
 from reports.analysis.terms_shown import TOO_CLOSE, Decided, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
@@ -406,7 +407,11 @@ def _marks(
                 if arms:
                     mean = weighted_arms(own, column, {arm: 1 / len(arms) for arm in arms})
                     mean = clamp(mean, *study.score_range) if column == "counted" else mean
-                    runs = own.loc[own["id"].isin(listed), column].astype(float).tolist()
+                    some = own[own["id"].isin(listed)]
+                    runs = some[column].astype(float).tolist()
+                    where = {line_key: line, x_key: x, **panel}
+                    shows = f"mean {text} {with_interval(mean, 3)}, {count(len(own), 'network')}"
+                    each = [f"{text} {score_number(run, 3)}" for run in runs]
                     marks.append(
                         {
                             "panel": panel,
@@ -416,6 +421,8 @@ def _marks(
                             "column": column,
                             "mean": mean,
                             "runs": runs,
+                            "shows": level_mark(study, where, shows),
+                            "each": point_marks(study, some, each),
                         }
                     )
     return marks

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from reports.analysis.marks import arms_with
 from reports.analysis.traces import by_point, ends, gates, half_lag, relative, spread, with_input
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.examples import gate_lines, strips
+from reports.figures.marks import Mark
 from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, slug
 
@@ -185,6 +187,7 @@ class Examples:
                 high=span[1],
                 title=title,
                 width=WIDTH,
+                shows=Mark(name, arms_with(study, part)),
             ),
             name="-".join([name, *map(slug, part.values())]),
         )
@@ -350,7 +353,12 @@ def _gates(study: Study, rows: pd.DataFrame, part: Labels) -> Figure:
         panel[str(gate), int(end)] = (mean, low, high)
     picture = draw(
         lambda _: gate_lines(
-            lines, [level("cell", name) for name in cells], lengths, names, width=WIDTH
+            lines,
+            [level("cell", name) for name in cells],
+            lengths,
+            names,
+            width=WIDTH,
+            shows=[Mark(level("cell", name), arms_with(study, {"cell": name})) for name in cells],
         ),
         name="-".join(["gates", *map(slug, part.values())]),
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.profiles import losses
 from reports.data.study import Study
 from reports.figures.gradient_flow import gradient_flow
+from reports.figures.marks import Mark
 from reports.figures.theme import PanelGrid, draw
 from reports.formatting import known, level, levels, listing, number, slug
 
@@ -127,9 +129,21 @@ class GradientFlow:
         limits = {key: float(study.health.get(key, fallback)) for key, fallback in FALLBACK.items()}
         grid = PanelGrid(row_key, sides[0], column_key, sides[1])
         width = max(10.0, 2.1 + 1.5 * len(sides[1]))
+
+        def says(i: int, j: int, text: str) -> Mark:
+            where = {row_key: sides[0][i], column_key: sides[1][j], **part}
+            return level_mark(study, where, text)
+
         picture = draw(
             lambda _: gradient_flow(
-                rows, grid, limits=limits, lag=lag, span=span, counted=self.counted, width=width
+                rows,
+                grid,
+                limits=limits,
+                lag=lag,
+                span=span,
+                counted=self.counted,
+                width=width,
+                says=says,
             ),
             name=f"flow-{'-'.join(slug(name) for name in part.values()) or 'all'}",
         )

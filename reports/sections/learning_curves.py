@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
+from reports.analysis.marks import point_marks
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study, perfect
+from reports.figures.marks import marked
 from reports.figures.theme import (
     DASHES,
     SOFT,
@@ -280,7 +279,7 @@ def curves(
     ink: Mapping[str, str],
     dash_key: str | None,
     dashes: Mapping[str, object],
-    marked: tuple[float | None, float | None],
+    dashed: tuple[float | None, float | None],
     width: float,
     rasterized: bool,
 ) -> Drawing:
@@ -295,24 +294,11 @@ def curves(
         bottom=0.48,
         gap=(0.16, 0.16),
     )
-    plot = functools.partial(
-        sns.lineplot,
-        x="update",
-        hue=ink_key,
-        palette=dict(ink),
-        units="id",
-        estimator=None,
-        legend=False,
-        linewidth=0.9,
-        alpha=0.75,
-        rasterized=rasterized,
-        **_line_style(dash_key, dashes),
-    )
     relative = study.recorded("baseline_loss")
     loss = "validation loss / baseline" if relative else "validation loss"
     rows = (
         ("share", loss, 1.0 if relative else None, None),
-        ("val_score", f"validation {study.metric}", *marked),
+        ("val_score", f"validation {study.metric}", *dashed),
     )
     last = float(history["update"].max() or 1)
     for i, (column, text, *wanted) in enumerate(rows):
@@ -321,8 +307,19 @@ def curves(
         for j, name in enumerate(names):
             axis = axes[i, j]
             own = history[history[panel] == name]
-            if len(own):
-                plot(own, y=column, ax=axis)
+            for _, run in own.groupby("id", sort=False):
+                first = run.iloc[0]
+                line = axis.plot(
+                    run["update"],
+                    run[column],
+                    color=ink[first[ink_key]],
+                    linestyle=dashes[first[dash_key]] if dash_key else "solid",
+                    linewidth=0.9,
+                    alpha=0.75,
+                    rasterized=rasterized,
+                )
+                end = f"{text}, last {score_number(run[column].iloc[-1], 3)}"
+                marked(line[0], *point_marks(study, run.head(1), [end]))
             for mark in marks:
                 axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
             axis.set(ylim=(low, high), xlim=(0, last), xlabel="", ylabel="" if j else text)
@@ -333,12 +330,6 @@ def curves(
     shared_x_label(figure, "update", left=0.72, right=0.15)
     legend(figure, _keys(study, ink_key, ink, dash_key, dashes), left=0.72)
     return figure
-
-
-def _line_style(dash_key: str | None, dashes: Mapping[str, object]) -> dict[str, Any]:
-    if not dash_key:
-        return {}
-    return {"style": dash_key, "dashes": {key: _pattern(dash) for key, dash in dashes.items()}}
 
 
 def _limits(
@@ -377,7 +368,3 @@ def _keys(
             for name in study.levels(dash_key)
         ]
     return keys
-
-
-def _pattern(dash: Any) -> object:
-    return "" if dash == "solid" else dash[1]

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.longest_lag import LongestSolved, TriedLength, length_factor, longest_lags
+from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import marked
 from reports.figures.theme import INK, SOFT, colours, draw, panels
 from reports.formatting import count, interval, known, level, levels, percent, slug
 from reports.statistics import wilson
@@ -186,7 +188,7 @@ def _ladder(study: Study, own: Sequence[LongestSolved]) -> Drawing:
             )
             for number, x in enumerate(across):
                 done = number < at.solved
-                axis.plot(
+                dot = axis.plot(
                     [place[at.steps] + x],
                     [y],
                     "o",
@@ -196,6 +198,8 @@ def _ladder(study: Study, own: Sequence[LongestSolved]) -> Drawing:
                     markeredgewidth=0.9,
                     zorder=2,
                 )
+                text = f"T = {at.steps:,}: {at.solved} of {count(at.n, 'seed')} solved"
+                marked(dot[0], level_mark(study, one.labels, text))
     axis.set(
         xlim=(-0.5, len(lengths) - 0.5),
         ylim=(len(own) - 0.5, -0.5),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from reports.analysis.arms import short_words, summary
 from reports.analysis.by_problem import MANY
 from reports.analysis.margins import initial_networks
+from reports.analysis.marks import arm_mark
 from reports.analysis.openings import AFTER, BEFORE, UNKNOWN, openings
 from reports.analysis.tallies import classes, tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
@@ -108,7 +111,10 @@ class OpeningMaps:
                     maps[i, j] = "excluded" if excluded else "not in the grid"
                 else:
                     own = profile[profile["arm"] == arm]
-                    maps[i, j] = self._map(own, loss.get(arm), words[arm], lags.get(arm))
+                    one = self._map(own, loss.get(arm), words[arm], lags.get(arm))
+                    if isinstance(one, Map):
+                        one = replace(one, shows=arm_mark(study, arm, words[arm]))
+                    maps[i, j] = one
         return maps
 
     def _facets(self, study: Study, arms: pd.DataFrame) -> tuple[list[Labels], list[Labels]]:

@@ -13,9 +13,11 @@ from matplotlib.lines import Line2D
 from reports.analysis.arms import summary, with_counted, with_interval
 from reports.analysis.by_problem import under
 from reports.analysis.margins import evidence
+from reports.analysis.marks import arm_mark
 from reports.analysis.pareto import CLOCK, SURE, affordable, aims, fronts
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import marked
 from reports.figures.theme import PAPER, SOFT, colours, draw, markers, panels
 from reports.formatting import count, known, level, levels, number, percent, score_number, slug
 from study.design.ranking import ranking
@@ -282,9 +284,9 @@ def drawing(
         (("health", "gradient health (decades)"), ("cost", "seconds per point")),
         strict=True,
     ):
-        for (_, arm), size in zip(found.iterrows(), area, strict=True):
+        for (number_of, arm), size in zip(found.iterrows(), area, strict=True):
             colour = ink[str(arm[keys[0]])]
-            axis.scatter(
+            dot = axis.scatter(
                 [abs(arm[column]) if column == "cost" else arm[column]],
                 [sign * arm["score"]],
                 s=size,
@@ -295,6 +297,13 @@ def drawing(
                 zorder=5 - PLACES.index(str(arm["place"])),
                 rasterized=rasterized,
             )
+            text = (
+                f"{title} {number(abs(arm[column]), 1)},"
+                if column == "cost"
+                else f"{title} {number(arm[column], 1)},"
+            )
+            score = score_number(sign * arm["score"], 3)
+            marked(dot, arm_mark(study, number_of, f"{text} mean test {study.metric} {score}"))
         axis.set_xlabel(title)
         axis.margins(0.07)
     axes[0, 1].set_xlim(left=0)

@@ -19,6 +19,7 @@ from reports.analysis.measures import measured
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.data.test_set import by_example, weighted_noise
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
 from reports.formatting import known, level, listing, score_number, shorten
 from reports.statistics import level_gap
@@ -273,7 +274,12 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, most: in
     marks: list[list[Any]] = []
     for k, (curve, names) in enumerate(alike.items()):
         colour = INK if NOT_A_FACTOR in names else SLOTS[k % len(SLOTS)]
-        axis.plot(tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6)
+        line = axis.plot(
+            tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6
+        )
+        resolved = score_number(curve[tried.index(n)], 3) if n in tried else ""
+        of_n = f": {n} seeds resolve {resolved}" if resolved else ""
+        marked(line[0], Mark(f"{listing(names)}{of_n}"))
         lines.append(
             [math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names), colour]
         )

@@ -19,8 +19,10 @@ from reports.analysis.associations import (
     prediction_words,
     words,
 )
+from reports.analysis.marks import point_marks
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import marked
 from reports.figures.theme import SOFT, colours, draw, markers, panels
 from reports.findings.finding import HOLDS, MIXED, OPPOSITE
 from reports.formatting import count, interval, known, level, number, percent, score_number
@@ -272,7 +274,7 @@ def _scatter(
     for j, (share, values) in enumerate(D.items()):
         axis = axes[0, j]
         x = points["id"].map(values).astype(float)
-        _marks(axis, x, points, key, ink, shape, rasterized)
+        _marks(study, axis, x, points, key, ink, shape, rasterized)
         for limit in (study.health.get("vanishing"), study.health.get("fading")):
             if limit is not None:
                 axis.axvline(float(limit), color=SOFT, linewidth=0.7, dashes=(2, 2), zorder=0)
@@ -313,6 +315,7 @@ def _span(points: pd.DataFrame, D: dict[float, pd.Series]) -> tuple[float, float
 
 
 def _marks(
+    study: Study,
     axis: Axes,
     x: pd.Series,
     points: pd.DataFrame,
@@ -326,7 +329,7 @@ def _marks(
         for outcome, marker in shape.items():
             own = (points[key] == name) & (points["outcome"] == outcome)
             if own.any():
-                axis.plot(
+                dots = axis.plot(
                     x[own],
                     points.loc[own, "counted"],
                     marker,
@@ -337,6 +340,11 @@ def _marks(
                     linestyle="none",
                     rasterized=rasterized,
                 )
+                texts = [
+                    f"D {number(d, 1)}, test {study.metric} {score_number(score, 3)}, {outcome}"
+                    for d, score in zip(x[own], points.loc[own, "counted"], strict=True)
+                ]
+                marked(dots[0], *point_marks(study, points[own], texts))
 
 
 def _legend(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, objective_name, setting
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import SLOTS, SOFT, draw, panels
 from reports.formatting import count, score_number
 
@@ -106,7 +107,7 @@ def drawing(search: Search, other: str) -> Drawing:
             continue
         own = complete[complete["arm"] == arms[place]]
         on = own["front"].astype(bool)
-        axis.plot(
+        beaten = axis.plot(
             own.loc[~on, other],
             own.loc[~on, "score"],
             "o",
@@ -115,7 +116,7 @@ def drawing(search: Search, other: str) -> Drawing:
             markersize=4,
             markeredgewidth=0.8,
         )
-        axis.plot(
+        front = axis.plot(
             own.loc[on, other],
             own.loc[on, "score"],
             "o",
@@ -123,6 +124,16 @@ def drawing(search: Search, other: str) -> Drawing:
             markersize=4.5,
             markeredgewidth=0,
         )
+        name = search.labels[arms[place]]
+        for artist, some in ((beaten[0], own[~on]), (front[0], own[on])):
+            each = zip(some["trial"], some["score"], some[other], strict=True)
+            marked(
+                artist,
+                *(
+                    Mark(f"{name}, trial {n}: {score_number(one, 3)}, {UNITS[other]} {cost:.3g}")
+                    for n, one, cost in each
+                ),
+            )
         axis.set(
             xlim=_span(complete[other]),
             ylim=_span(complete["score"]),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
 from reports.formatting import count, score_number
 
@@ -104,11 +105,13 @@ def _trials(axis: Axes, search: Search, arm: str, low: float, high: float) -> No
     """Complete and pruned trials of an arm, the default setting, and the best so far."""
     own = search.best_so_far(arm)
     pruned = search.trials[(search.trials["arm"] == arm) & (search.trials["status"] == "pruned")]
-    axis.plot(own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2)
-    axis.plot(
+    best = axis.plot(
+        own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2
+    )
+    dots = axis.plot(
         own["trial"], own["score"], "o", color=SLOTS[0], markersize=3, markeredgewidth=0, alpha=0.8
     )
-    axis.plot(
+    crosses = axis.plot(
         pruned["trial"],
         pruned["score"].clip(low, high),
         "x",
@@ -116,6 +119,14 @@ def _trials(axis: Axes, search: Search, arm: str, low: float, high: float) -> No
         markersize=3.5,
         markeredgewidth=0.9,
     )
+    name = search.labels[arm]
+    if len(own):
+        marked(best[0], Mark(f"{name}: best so far {score_number(own['best'].iloc[-1], 3)}"))
+    for artist, some, how in ((dots[0], own, ""), (crosses[0], pruned, ", pruned")):
+        each = zip(some["trial"], some["score"], strict=True)
+        marked(
+            artist, *(Mark(f"{name}, trial {n}: {score_number(one, 3)}{how}") for n, one in each)
+        )
     default = own[own["default"].astype(bool)]
     axis.plot(
         default["trial"],

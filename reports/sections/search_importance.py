@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, objective_name
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent, short_names
 
@@ -126,7 +127,7 @@ def heat(
         share = float(table[row, column])
         if np.isfinite(share):
             alpha = min(1.0, 0.06 + 0.6 * share)
-            axis.add_patch(
+            box = axis.add_patch(
                 Rectangle(
                     (column - 0.48, row - 0.44),
                     0.96,
@@ -136,6 +137,8 @@ def heat(
                     linewidth=0,
                 )
             )
+            what = named(search, columns[column])
+            marked(box, Mark(f"{search.labels[arms[row]]}, {what}: {percent(share)}"))
             axis.text(
                 column,
                 row + 0.02,

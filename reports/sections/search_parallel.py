@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, shown
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import listing, score_number, short_names
 
@@ -118,13 +119,15 @@ def drawing(search: Search, at: dict[str, pd.DataFrame]) -> Drawing:
             key=lambda one: (one[2], one[1]),
         ):
             heights = [float(trials[key].get(trial, np.nan)) for key in keys]
-            axis.plot(
+            line = axis.plot(
                 range(len(keys)),
                 heights,
                 color=INK if best else RAMP(float(rank)),
                 linewidth=1.8 if best else 0.8,
                 alpha=1.0 if best else 0.75,
             )
+            found = score_number(own.loc[own["trial"] == trial, "score"].iloc[0], 3)
+            marked(line[0], Mark(f"{search.labels[arms[place]]}, trial {trial}: {found}"))
         for index in range(len(keys)):
             axis.axvline(index, color=SOFT, linewidth=0.5, zorder=0)
         axis.set(

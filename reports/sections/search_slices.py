@@ -13,8 +13,9 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, shown
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import INK, colours, draw, markers, panels
-from reports.formatting import level, listing
+from reports.formatting import level, listing, score_number
 
 HOW = (
     "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says"
@@ -142,7 +143,9 @@ def slices(search: Search) -> Drawing:
                 if first and str(dict(arm["levels"]).get(first)) != str(name):
                     continue
                 kind = rest[arm["arm"]]
-                _marks(axis, x, arm["arm"], x.shifts[kinds.index(kind)], inks[kind], shapes[kind])
+                shift = x.shifts[kinds.index(kind)]
+                name = search.labels[arm["arm"]]
+                _marks(axis, x, arm["arm"], name, shift, inks[kind], shapes[kind])
             axis.set_ylim(scores.min() - pad, scores.max() + pad)
             _set_x(axis, x, key, last=row == len(names) - 1)
             if column:
@@ -164,13 +167,13 @@ def _rest(labels: Mapping[str, object], first: str | None) -> str:
     return " · ".join(level(key, value) for key, value in labels.items() if key != first) or "all"
 
 
-def _marks(axis: Axes, x: KeyAxis, arm: str, shift: float, ink: str, shape: str) -> None:
+def _marks(axis: Axes, x: KeyAxis, arm: str, name: str, shift: float, ink: str, shape: str) -> None:
     """The trials of an arm; its best one filled."""
     own = x.trials[x.trials["arm"] == arm]
     best = own["best"].astype(bool)
     at = own["number"] * 10**shift if x.log else own["number"] + shift
     style: dict[str, Any] = {"marker": shape, "linestyle": "none", "color": ink}
-    axis.plot(
+    others = axis.plot(
         at[~best],
         own.loc[~best, "score"],
         markersize=3.6,
@@ -178,7 +181,7 @@ def _marks(axis: Axes, x: KeyAxis, arm: str, shift: float, ink: str, shape: str)
         markeredgewidth=0.7,
         **style,
     )
-    axis.plot(
+    first = axis.plot(
         at[best],
         own.loc[best, "score"],
         markersize=6.5,
@@ -186,6 +189,12 @@ def _marks(axis: Axes, x: KeyAxis, arm: str, shift: float, ink: str, shape: str)
         markeredgewidth=0.7,
         **style,
     )
+    for artist, some in ((others[0], own[~best]), (first[0], own[best])):
+        each = zip(some["trial"], some["value"], some["score"], strict=True)
+        marked(
+            artist,
+            *(Mark(f"{name}, trial {n}: {at}, {score_number(one, 3)}") for n, at, one in each),
+        )
 
 
 def _set_x(axis: Axes, x: KeyAxis, key: str, *, last: bool) -> None:

@@ -14,11 +14,13 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from reports.analysis.arms import WORST, score_words, summary, with_counted, with_interval
+from reports.analysis.marks import arm_mark
 from reports.analysis.pareto import health
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport_map
-from reports.formatting import decimals, known, level, levels, number, slug
+from reports.formatting import count, decimals, known, level, levels, number, slug
 from reports.statistics import Estimate, clamp, mean_interval
 
 START = "By their means the arm of best gradient health"
@@ -242,8 +244,23 @@ def drawing(
     shades = better.reversed() if study.higher_is_better else better
     span = (float(np.nanmin(score)), float(np.nanmax(score)))
     title = "gradient health (decades)"
+    arms = [one for row in boxes for one in row]
+    by_health, by_score = (
+        [
+            Mark("")
+            if one is None
+            else arm_mark(study, one["arm"], f"{text} {words(one)}, {count(int(one['n']), 'seed')}")
+            for one in arms
+        ]
+        for text, words in (
+            ("gradient health", lambda one: _words(one["health"])),
+            (f"mean test {study.metric}", lambda one: _words(one["score"])),
+        )
+    )
     panel(axes[0, 0], health, boxes, transport_map(low, high), (low, high), title, 1, rasterized)
     panel(axes[0, 1], score, boxes, shades, span, f"test {study.metric}", 2, rasterized)
+    for axis, marks in zip(axes[0], (by_health, by_score), strict=True):
+        marked(axis.collections[0], *marks)
     axes[0, 0].set_yticks(np.arange(len(down)) + 0.5, names)
     axes[0, 1].set_yticks([])
     for axis in axes[0]:

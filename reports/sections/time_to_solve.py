@@ -6,6 +6,7 @@ Networks that never solved it are censored, not dropped.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
 from reports.analysis.by_problem import MANY
+from reports.analysis.marks import level_mark
 from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import marked
 from reports.figures.theme import (
     DASHES,
     colours,
@@ -205,7 +208,8 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
             own = here[here[line_key] == name]
             if own.empty:
                 continue
-            _curve(axis, own, until, ink[name], shape[name], DASHES[k % len(DASHES)])
+            where = {line_key: name} | ({} if panel is None else {panel_key: panel})
+            _curve(study, where, axis, own, until, ink[name], shape[name], DASHES[k % len(DASHES)])
         axis.set(
             xlim=(0, until),
             ylim=(-0.02, 1.02),
@@ -229,7 +233,14 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
 
 
 def _curve(
-    axis: Axes, own: pd.DataFrame, until: float, colour: str, marker: str, dash: object
+    study: Study,
+    where: Mapping[str, str],
+    axis: Axes,
+    own: pd.DataFrame,
+    until: float,
+    colour: str,
+    marker: str,
+    dash: object,
 ) -> None:
     """Share solved so far (1 − Kaplan–Meier) with its band, and a mark at the end of the run."""
     curve = unsolved_over_arms(*_arrays(own))
@@ -245,10 +256,13 @@ def _curve(
         alpha=0.1,
         linewidth=0,
     )
-    axis.step(x, y, where="post", color=colour, linestyle=dash, linewidth=1.5)
-    axis.plot(
+    line = axis.step(x, y, where="post", color=colour, linestyle=dash, linewidth=1.5)
+    end = axis.plot(
         [until], [y[-1]], marker, color=colour, markersize=5, clip_on=False, markeredgewidth=0
     )
+    for artist in (line[0], end[0]):
+        text = f"{percent(float(y[-1]))} of {count(len(own), 'network')} met the rule"
+        marked(artist, level_mark(study, where, text))
 
 
 def _units(own: pd.DataFrame) -> int:

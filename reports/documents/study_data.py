@@ -1,0 +1,46 @@
+"""The page's data block: what its script needs of the study, as JSON that nothing executes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.data.study import Study
+from reports.formatting import isolated, level, short_name
+
+
+def study_data(study: Study) -> Markup:
+    """Factors with their levels, and the levels of each arm."""
+    data = {"factors": _factors(study), "arms": _arms(study)}
+    return as_json(data)
+
+
+def as_json(data: Any) -> Markup:
+    """Compact JSON for a <script> of data: no text in it can end the element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
+
+
+def _factors(study: Study) -> list[dict[str, Any]]:
+    """`levels`: as the store names them; `words`: as the page writes them with their factor."""
+    return [
+        {
+            "key": str(key),
+            "name": isolated(short_name(key)),
+            "levels": labels,
+            "words": [level(key, label) for label in labels],
+        }
+        for key, labels in study.factors.items()
+    ]
+
+
+def _arms(study: Study) -> list[list[int]]:
+    """Of each arm, by number: the number of its level of each factor."""
+    at = {
+        key: {label: n for n, label in enumerate(labels)} for key, labels in study.factors.items()
+    }
+    return [[at[key][str(arm[key])] for key in study.factors] for _, arm in study.arms.iterrows()]

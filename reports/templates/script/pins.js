@@ -1,0 +1,2 @@
+function readPins() {}
+function writePins() { return ""; }

@@ -1,0 +1,1 @@
+function openPoint(id) { return id; }

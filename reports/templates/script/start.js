@@ -1,0 +1,8 @@
+document.body.append(announced);
+touchMarks();
+lightRows();
+startTables();
+startFigures();
+startHeadings();
+openTargets();
+startFilter();
