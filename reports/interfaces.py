@@ -21,6 +21,9 @@ What it gets is a `Study` (reports/data/study.py), which reads the store:
 What it returns is a `Section`: blocks (reports/blocks.py) and, optionally, frames to keep in
 tables/NAME.parquet. A figure is a `Figure` block around `draw(build, name=…)`
 (reports/figures/theme.py), with its finding, alt text, table and a sentence on how to read it.
+`marked(artist, mark)` says what an artist shows, for whoever points at it: `point_marks` makes a
+mark a point, `arm_mark` one of an arm, `level_mark` one of all arms with some levels. A table whose
+first cells are labels of arms gets a column a factor on the page.
 
 Rules, which reports.battery.check_section tests: the same store gives the same bytes; nothing is
 loaded from outside the page; no torch (a machine that renders reports may not have it).
@@ -33,20 +36,27 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from reports.analysis.arms import with_counted
+from reports.analysis.marks import arm_mark, level_mark, point_marks
 from reports.blocks import Section
 from reports.data.study import Study
+from reports.figures.marks import Mark, marked
 from reports.formatting import count, interval, level, listing, number, percent
 
 __all__ = [
+    "Mark",
     "Section",
     "SectionRenderer",
     "Study",
+    "arm_mark",
     "count",
     "interval",
     "level",
+    "level_mark",
     "listing",
+    "marked",
     "number",
     "percent",
+    "point_marks",
     "with_counted",
 ]
 

@@ -26,6 +26,14 @@ def arm_mark(study: Study, arm: int, text: str) -> Mark:
 
 def arms_with(study: Study, labels: Mapping[str, object]) -> tuple[int, ...]:
     """Numbers of the arms that have these levels; settings that no factor has are passed over."""
+    found: tuple[int, ...] = study.cached(
+        f"arms with {sorted((str(key), str(label)) for key, label in labels.items())}",
+        lambda: _arms_with(study, labels),
+    )
+    return found
+
+
+def _arms_with(study: Study, labels: Mapping[str, object]) -> tuple[int, ...]:
     arms = study.arms
     for key, label in labels.items():
         if key in arms:

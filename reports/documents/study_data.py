@@ -8,12 +8,19 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.data.study import Study
+from reports.documents.pairs import pairs
+from reports.documents.point_data import point_data
 from reports.formatting import isolated, level, short_name
 
 
 def study_data(study: Study) -> Markup:
-    """Factors with their levels, and the levels of each arm."""
-    data = {"factors": _factors(study), "arms": _arms(study)}
+    """Factors, levels of each arm, differences of any two, and what is known of each point."""
+    data = {
+        "factors": _factors(study),
+        "arms": _arms(study),
+        "pairs": pairs(study),
+        "detail": point_data(study),
+    }
     return as_json(data)
 
 

@@ -30,6 +30,8 @@ TOUCH = tuple(
         "headings",
         "points",
         "pins",
+        "matrix",
+        "parallel",
         "start",
     )
 )

@@ -47,7 +47,7 @@ def _with(study: Study, known: Arms, block: Any) -> Any:
     if isinstance(block, Figure) and block.table is not None:
         return replace(block, table=_table(study, known, block.table))
     if isinstance(block, Matrices):
-        return replace(block, matrices=[_matrix(study, known, one) for one in block.matrices])
+        return replace(block, matrices=[_matrix(study, one) for one in block.matrices])
     return block
 
 
@@ -108,17 +108,9 @@ def _by_factor(study: Study, known: Arms, table: Table) -> Table:
     return replace(table, columns=[*heads, *table.columns[1:]], rows=rows, heads=len(study.factors))
 
 
-def _matrix(study: Study, known: Arms, matrix: Matrix) -> Matrix:
+def _matrix(study: Study, matrix: Matrix) -> Matrix:
     """Boxes of arms: their levels stand at the row, at the column, and in the title."""
-    row_key, column_key = study.matrix_factors
-    at = {
-        (
-            level(row_key, arm[row_key]),
-            study.column_head(arm[column_key]),
-            levels({key: arm[key] for key in study.other_factors}) if study.other_factors else "",
-        ): str(int(arm["arm"]))
-        for _, arm in study.arms.iterrows()
-    }
+    at = study.cached("arms by row, column and title", lambda: _by_place(study))
     boxes = [
         [
             replace(box, arm=at.get((row, column, matrix.title), ""))
@@ -127,6 +119,19 @@ def _matrix(study: Study, known: Arms, matrix: Matrix) -> Matrix:
         for row, line in zip(matrix.rows, matrix.boxes, strict=False)
     ]
     return replace(matrix, boxes=boxes)
+
+
+def _by_place(study: Study) -> dict[tuple[str, str, str], str]:
+    """Arms by the heads of their row and column, and the title of their matrix."""
+    row_key, column_key = study.matrix_factors
+    return {
+        (
+            level(row_key, arm[row_key]),
+            study.column_head(arm[column_key]),
+            levels({key: arm[key] for key in study.other_factors}) if study.other_factors else "",
+        ): str(int(arm["arm"]))
+        for _, arm in study.arms.iterrows()
+    }
 
 
 def _text(cell: Cell | str) -> str:

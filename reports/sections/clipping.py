@@ -10,8 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.marks import marked
 from reports.figures.theme import (
     DASHES,
     colours,
@@ -435,8 +437,13 @@ def rates(
         upper, lower = axes[0, j], axes[1, j]
         for other, own in binned[binned[panel] == name].groupby(ink_key, sort=False):
             style = {"color": ink[str(other)], "linestyle": dash[str(other)], "linewidth": 1.5}
-            upper.plot(own["update"], own["norm"], **style)
-            lower.plot(own["update"], own["clipped"], **style)
+            where = {panel: name, ink_key: str(other)}
+            norm = upper.plot(own["update"], own["norm"], **style)
+            text = f"gradient norm {_norm(float(own['norm'].median()))}, median over the run"
+            marked(norm[0], level_mark(study, where, text))
+            share = lower.plot(own["update"], own["clipped"], **style)
+            text = f"{percent(float(own['clipped'].mean()))} of the updates clipped"
+            marked(share[0], level_mark(study, where, text))
         upper.set_title(level(panel, name))
         _set_axes(upper, lower, span, last, first=j == 0)
     shared_x_label(figure, "update", left=0.78, right=0.15)

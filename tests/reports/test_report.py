@@ -46,6 +46,7 @@ TITLES = [
     "Power",
     "Time to solve",
     "Gradient health beside accuracy",
+    "From levels to gradient and score",
     "Accuracy against gradient health against cost",
     "Cost",
     "Failures",

@@ -5,7 +5,7 @@ let offLevels = []; // by factor: numbers of levels that are switched off
 let bar = null;
 
 function isShown(arm) {
-  return study.arms[arm].every((level, factor) => !offLevels[factor].has(level));
+  return withinLimits(arm) && study.arms[arm].every((level, factor) => !offLevels[factor].has(level));
 }
 
 // --- the address ---
@@ -96,13 +96,14 @@ function chips(factor, at) {
 function makeBar() {
   const reset = button("Show all", "all", () => {
     readShow("");
+    clearLimits();
     applyFilter();
     writeAddress(readAddress(location.hash).anchor);
   });
   const note = make("p", { class: "unchanged small" },
     "Marks and rows of what is switched off are hidden. Text, findings, averages and all numbers stay those of the whole study.");
   const fold = make("details", {}, make("summary", {}, "Filter: ", make("span", { class: "shown" })),
-    make("div", { class: "levels" }, ...study.factors.map(chips), reset), note);
+    make("div", { class: "levels" }, ...study.factors.map(chips), reset), note, makePins());
   fold.open = !matchMedia("(max-width: 700px)").matches;
   return make("div", { class: "handbar", role: "group", "aria-label": "Filter by level" }, fold);
 }

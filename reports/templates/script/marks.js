@@ -176,9 +176,10 @@ function pressed(canvas, event) {
   event.preventDefault();
 }
 
-// A mark of one point leads to what is known of the point.
+// A mark of one point leads to what is known of the point; one of an arm pins it.
 function chosen(mark) {
-  if (mark.dataset.point) { openPoint(mark.dataset.point); }
+  const arms = armsOf(mark);
+  if (mark.dataset.point) { openPoint(mark.dataset.point); } else if (arms.length === 1) { pin(arms[0]); }
 }
 
 function touchMarks() {

@@ -5,4 +5,7 @@ startTables();
 startFigures();
 startHeadings();
 openTargets();
+startPoints();
+startMatrices();
 startFilter();
+startParallel();
