@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,9 @@ def page(
     parts: dict[str, list[RenderedSection]] = {part: [] for part in PARTS}
     for one in rendered:
         parts.setdefault(one.part, []).append(one)
+    data, errors = study_data(study)
+    for error in errors:
+        print(f"data of the page's script are broken: {error}", file=sys.stderr)
     text = Templates().whole(
         "page.html",
         f"{study.title} · gradient study",
@@ -68,10 +72,10 @@ def page(
         parts=[(part, sections) for part, sections in parts.items() if sections],
         slug=slug,
         reload=reload,
-        data=study_data(study),
+        data=data,
     )
     tables = {name: frame for one in rendered for name, frame in one.tables.items()}
-    broken = [one.title for one in rendered if one.broken]
+    broken = [one.title for one in rendered if one.broken] + ["data of the script"] * bool(errors)
     terms: Terms = next(
         (one.arguments.get("terms", {}) for one in declared if one.name == "glossary"), {}
     )

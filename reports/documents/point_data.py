@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.recipe import command
-from reports.data.study import Study
+from reports.data.study import MOST, Study
 from reports.export.export import point_config
 from reports.formatting import known, number, score_number
 from study.records import NETWORK, StudyError
@@ -36,7 +36,7 @@ def point_data(study: Study) -> dict[str, Any]:
     xs: list[list[float]] = []
     curves = _validations(study, length, xs) if length >= SHORTEST else {}
     profiles = _profiles(study, length, xs) if length >= SHORTEST else {}
-    listed = grid if len(grid) <= len(stored) + len(grid[grid["status"] == "failed"]) else stored
+    listed = grid[grid["id"].isin(stored["id"]) | grid["status"].eq("failed")].head(2 * MOST)
     points = {
         str(row["id"]): {
             "arm": int(row["arm"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -13,15 +14,25 @@ from reports.documents.point_data import point_data
 from reports.formatting import isolated, level, short_name
 
 
-def study_data(study: Study) -> Markup:
-    """Factors, levels of each arm, differences of any two, and what is known of each point."""
-    data = {
-        "factors": _factors(study),
-        "arms": _arms(study),
-        "pairs": pairs(study),
-        "detail": point_data(study),
-    }
-    return as_json(data)
+def study_data(study: Study) -> tuple[Markup, list[str]]:
+    """Factors, levels of each arm, differences of any two, and what is known of each point.
+
+    With the errors of parts that could not be made: they are empty, and the page is readable
+    without them.
+    """
+    data: dict[str, Any] = {"factors": _factors(study), "arms": _arms(study)}
+    errors = []
+    parts: Sequence[tuple[str, Callable[[Study], Any], Any]] = (
+        ("pairs", pairs, {}),
+        ("detail", point_data, {"points": {}}),
+    )
+    for name, make, empty in parts:
+        try:
+            data[name] = make(study)
+        except Exception as error:  # a damaged store may raise anything
+            data[name] = empty
+            errors.append(f"{name}: {type(error).__name__}: {error}")
+    return as_json(data), errors
 
 
 def as_json(data: Any) -> Markup:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 PREFIX = "marks="
@@ -50,8 +51,45 @@ def marked(artist: Artist, *marks: Mark) -> None:
             raise ValueError(f"{len(marks)} marks for a line of {len(there)} points")
         kept = [mark for mark, drawn in zip(marks, there, strict=True) if drawn]
     if kept:
-        plain = [[one.text, list(one.arms), one.seed, one.point] for one in kept]
-        artist.set_gid(PREFIX + urllib.parse.quote(json.dumps(plain, ensure_ascii=False)))
+        artist.set_gid(_written(kept))
+
+
+def settle_marks(figure: Figure) -> None:
+    """Pool the marks of lines whose markers do not all lie in the picture.
+
+    matplotlib clips the line through the markers to the picture and puts markers where it crosses
+    the edge, so that it would not be known which marker is whose.
+    """
+    width, height = figure.bbox.width, figure.bbox.height
+    for line in figure.findobj(Line2D):
+        marks = _read(str(line.get_gid() or ""))
+        if len(marks) < 2:
+            continue
+        places = line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))
+        places = places[np.isfinite(places).all(axis=1)]
+        inside = (places >= 0).all(axis=1) & (places <= (width, height)).all(axis=1)
+        if len(places) != len(marks) or not inside.all():
+            arms = sorted({arm for mark in marks for arm in mark.arms})
+            line.set_gid(_written([Mark("", tuple(arms))]))
+
+
+def _written(marks: Sequence[Mark]) -> str:
+    plain = [[one.text, list(one.arms), one.seed, one.point] for one in marks]
+    return PREFIX + urllib.parse.quote(json.dumps(plain, ensure_ascii=False))
+
+
+def _read(gid: str) -> list[Mark]:
+    if not gid.startswith(PREFIX):
+        return []
+    plain = json.loads(urllib.parse.unquote(gid.removeprefix(PREFIX)))
+    return [Mark(text, tuple(arms), seed, point) for text, arms, seed, point in plain]
+
+
+def drop_marks(figure: Figure) -> None:
+    """Take the meanings from a figure's artists: outside the page they would be odd ids."""
+    for artist in figure.findobj():
+        if str(artist.get_gid() or "").startswith(PREFIX):
+            artist.set_gid(None)
 
 
 def take_marks(svg: str) -> tuple[str, list[list[Mark]]]:
@@ -59,8 +97,7 @@ def take_marks(svg: str) -> tuple[str, list[list[Mark]]]:
     found: list[list[Mark]] = []
 
     def put(match: re.Match[str]) -> str:
-        plain = json.loads(urllib.parse.unquote(match[1]))
-        found.append([Mark(text, tuple(arms), seed, point) for text, arms, seed, point in plain])
+        found.append(_read(PREFIX + match[1]))
         return f' data-mark="{len(found) - 1}"'
 
     return HELD.sub(put, svg), found
@@ -88,9 +125,9 @@ def put_marks(svg: str, found: Sequence[Sequence[Mark]]) -> str:
             out.append(f"{_with(tag[:-1], marks[0])}{inside}")
         elif name := next((one for one in EACH if inside.count(f"<{one} ") == len(marks)), ""):
             out.append(tag + _each(inside, name, marks))
-        else:  # some lie beyond the picture, and which is not known here
+        else:  # parts that are not drawn, of an artist that is no line
             arms = sorted({arm for mark in marks for arm in mark.arms})
-            out.append(f'{tag[:-1]} data-arm="{ranges(arms)}">{inside}')
+            out.append(_with(tag[:-1], Mark("", tuple(arms))) + inside)
         at = end
     return "".join([*out, svg[at:]])
 
@@ -116,7 +153,8 @@ def _with(start: str, mark: Mark) -> str:
         more += f' data-seed="{html.escape(mark.seed)}"'
     if mark.point:
         more += f' data-point="{html.escape(mark.point)}"'
-    return f"{start}{more}><title>{html.escape(mark.text, quote=False)}</title>"
+    title = f"<title>{html.escape(mark.text, quote=False)}</title>" if mark.text else ""
+    return f"{start}{more}>{title}"
 
 
 def _end(svg: str, at: int) -> int:

