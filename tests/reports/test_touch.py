@@ -215,6 +215,34 @@ def test_the_matrix_changes_what_its_colour_means(page: Any, study: Study) -> No
     assert boxes.evaluate_all(colours) == before
 
 
+def test_limits_of_the_score_keep_arms_written_or_dragged(page: Any, study: Study) -> None:
+    means = with_counted(study).groupby("arm")["counted"].mean().sort_values()
+    field = page.locator("#parallel [data-limit=mean0]")
+    field.fill(str(float(means.iloc[6:8].mean())))
+    field.press("Tab")
+    assert page.locator(".shown").text_content() == "5 of 12 arms shown"
+    page.locator(".all").click()
+    assert field.input_value() == "" and page.locator(".off").count() == 0
+    page.locator("#parallel .canvas").scroll_into_view_if_needed()
+    ends = page.evaluate(
+        r"""() => [...document.querySelectorAll("#parallel svg [data-arm] path")].map(path => {
+          const last = path.getAttribute("d").trim().split("L").pop().trim().split(/\s+/);
+          const at = new DOMPoint(last[0], last[1]).matrixTransform(path.getScreenCTM());
+          return [at.x, at.y];
+        })"""
+    )
+    heights = sorted(y for _, y in ends)
+    middle = (heights[5] + heights[6]) / 2
+    page.mouse.move(ends[0][0], heights[0] - 8)
+    page.mouse.down()
+    page.mouse.move(ends[0][0], middle)
+    page.mouse.up()
+    assert page.locator(".shown").text_content() == "6 of 12 arms shown"
+    assert page.locator(".brush").count() == 1
+    page.locator(".all").click()
+    assert page.locator(".brush").count() == 0
+
+
 def test_tables_and_figures_are_saved_as_they_are_seen(page: Any, study: Study) -> None:
     box = page.locator("#accuracy .tablebox").first
     with page.expect_download() as saved:

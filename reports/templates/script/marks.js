@@ -109,7 +109,9 @@ function place(mark, at) {
 }
 
 function show(mark, at) {
+  if (shown) { shown.classList.remove("now"); }
   shown = mark;
+  mark.classList.add("now");
   tip.textContent = titles.get(mark);
   tip.hidden = false;
   ring.hidden = Boolean(at);
@@ -117,6 +119,7 @@ function show(mark, at) {
 }
 
 function hideTip() {
+  if (shown) { shown.classList.remove("now"); }
   shown = null;
   tip.hidden = ring.hidden = true;
 }
