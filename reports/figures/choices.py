@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.figures.marks import Mark, marked
 from reports.figures.theme import (
     DASHES,
     INK,
@@ -32,8 +33,11 @@ ACROSS = 5  # panels in a row
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A mean of arms: its panel, its place on x, its line, and the networks behind it."""
+class Mean:
+    """A mean of arms: its panel, its place on x, its line, and the networks behind it.
+
+    `says`, `dots`: what the mean and each network show to who touches them.
+    """
 
     panel: str
     x: str
@@ -41,13 +45,15 @@ class Mark:
     mean: Estimate
     points: pd.DataFrame
     arms: int
+    says: Mark
+    dots: Sequence[Mark]
 
 
 def choices(
     of_panels: tuple[str, Sequence[str]],
     of_x: tuple[str, Sequence[str]],
     lines: Sequence[Mapping[str, str]],
-    marks: Sequence[Mark],
+    marks: Sequence[Mean],
     y_label: str,
     *,
     runs: bool,
@@ -118,7 +124,7 @@ def choices(
 
 def _line(
     axis: Axes,
-    own: Sequence[Mark],
+    own: Sequence[Mean],
     xs: Sequence[str],
     lines: int,
     colour: str,
@@ -143,7 +149,7 @@ def _line(
     for x, mark in at:
         one = mark.mean
         if known(one.low):
-            axis.plot(
+            bar = axis.plot(
                 [x, x],
                 [one.low, one.high],
                 color=colour,
@@ -152,8 +158,9 @@ def _line(
                 zorder=1,
                 solid_capstyle="butt",
             )
+            marked(bar[0], mark.says)
         if runs:
-            axis.plot(
+            dots = axis.plot(
                 [x + 0.08] * len(mark.points),
                 mark.points["counted"],
                 "o",
@@ -163,7 +170,8 @@ def _line(
                 markeredgewidth=0,
                 zorder=1,
             )
-        axis.plot(
+            marked(dots[0], *mark.dots)
+        mean = axis.plot(
             [x],
             [one.value],
             MARKERS[line % len(MARKERS)],
@@ -172,6 +180,7 @@ def _line(
             markeredgewidth=0,
             zorder=4,
         )
+        marked(mean[0], mark.says)
         axis.annotate(
             number(one.value, digits),
             (x, one.value),
@@ -186,7 +195,7 @@ def _line(
         )
 
 
-def _digits(marks: Sequence[Mark]) -> int:
+def _digits(marks: Sequence[Mean]) -> int:
     """Digits that every value is written with: those that half of the means need."""
     need = sorted(
         decimals(mark.mean.value, mark.mean.half, 2) for mark in marks if known(mark.mean.low)
@@ -194,7 +203,7 @@ def _digits(marks: Sequence[Mark]) -> int:
     return need[len(need) // 2] if need else 2
 
 
-def _span(marks: Sequence[Mark], *, runs: bool) -> tuple[float, float]:
+def _span(marks: Sequence[Mean], *, runs: bool) -> tuple[float, float]:
     """Limits of y: all means, their intervals, and the networks that are drawn."""
     ends = [end for mark in marks for end in (mark.mean.value, mark.mean.low, mark.mean.high)]
     values = [float(end) for end in ends if known(end)]

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.associations import words
+from reports.analysis.marks import point_marks
 from reports.analysis.structures import Structure
 from reports.data.study import UNKNOWN, Study
+from reports.figures.marks import marked
 from reports.figures.theme import (
     INK,
     SLOTS,
@@ -23,7 +26,7 @@ from reports.figures.theme import (
     shared_x_label,
     shared_y_label,
 )
-from reports.formatting import level, levels, shorten
+from reports.formatting import level, levels, number, score_number, shorten
 from study.design.outcomes import solved_at_end
 
 WIDTH = 10.0
@@ -62,7 +65,13 @@ def success(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
     for at, one in enumerate(found):
         axis = axes[at // across, at % across]
         _marks(
-            axis, one, shapes, shape, cells.get(one.labels.get("cell", ""), SLOTS[0]), rasterized
+            study,
+            axis,
+            one,
+            shapes,
+            shape,
+            cells.get(one.labels.get("cell", ""), SLOTS[0]),
+            rasterized,
         )
         axis.set_xscale("symlog", linthresh=LINEAR)
         axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
@@ -117,7 +126,13 @@ def _in_columns(found: Sequence[Structure]) -> tuple[list[Structure], int]:
 
 
 def _marks(
-    axis: Axes, one: Structure, key: str, shape: dict[str, str], colour: str, rasterized: bool
+    study: Study,
+    axis: Axes,
+    one: Structure,
+    key: str,
+    shape: dict[str, str],
+    colour: str,
+    rasterized: bool,
 ) -> None:
     """A mark per network: filled if solved at the end, hollow if not, a cross if lost."""
     points = one.points
@@ -127,7 +142,7 @@ def _marks(
         for filled in (False, True):
             own = points[here & (solved == filled) & ~lost]
             if len(own):
-                axis.plot(
+                drawn = axis.plot(
                     own["health"],
                     own["counted"],
                     shape.get(name, "o"),
@@ -139,9 +154,10 @@ def _marks(
                     linestyle="none",
                     rasterized=rasterized,
                 )
+                marked(drawn[0], *point_marks(study, own, _texts(study, own)))
     own = points[lost]
     if len(own):
-        axis.plot(
+        drawn = axis.plot(
             own["health"],
             own["counted"],
             "x",
@@ -151,3 +167,11 @@ def _marks(
             linestyle="none",
             rasterized=rasterized,
         )
+        marked(drawn[0], *point_marks(study, own, [f"{text}, lost" for text in _texts(study, own)]))
+
+
+def _texts(study: Study, points: pd.DataFrame) -> list[str]:
+    return [
+        f"gradient health {number(health, 1)}, test {study.metric} {score_number(score, 3)}"
+        for health, score in zip(points["health"], points["counted"], strict=True)
+    ]

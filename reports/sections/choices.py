@@ -10,12 +10,13 @@ import pandas as pd
 from reports.analysis.arms import with_counted, with_interval, worst_words
 from reports.analysis.by_problem import under
 from reports.analysis.effect_words import choice_words
+from reports.analysis.marks import level_mark, point_marks
 from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Rows, Section, Table
 from reports.data.study import UNKNOWN, Study
-from reports.figures.choices import Mark, choices
+from reports.figures.choices import Mean, choices
 from reports.figures.theme import draw
-from reports.formatting import count, level, levels, listing, slug
+from reports.formatting import count, level, levels, listing, score_number, slug
 from reports.statistics import Estimate, clamp, weighted_arms
 
 MOST_LINES, MOST_BOXES = 4, 60  # lines in a panel; means in a figure
@@ -110,7 +111,7 @@ def _lines(study: Study, points: pd.DataFrame, row: str, column: str) -> Lines:
 
 def _marks(
     study: Study, points: pd.DataFrame, row: str, column: str, by: Sequence[dict[str, str]]
-) -> list[Mark]:
+) -> list[Mean]:
     marks = []
     for at, line in enumerate(by):
         here = points
@@ -123,11 +124,20 @@ def _marks(
                 if not arms:
                     continue
                 mean = weighted_arms(own, "counted", {arm: 1 / len(arms) for arm in arms})
-                marks.append(Mark(panel, x, at, clamp(mean, *study.score_range), own, len(arms)))
+                mean = clamp(mean, *study.score_range)
+                text = f"test {study.metric}"
+                says = level_mark(
+                    study,
+                    {row: panel, column: x, **line},
+                    f"mean {text} {with_interval(mean, 3)} ({count(len(own), 'network')})",
+                )
+                values = [f"{text} {score_number(value, 3)}" for value in own["counted"]]
+                dots = point_marks(study, own, values)
+                marks.append(Mean(panel, x, at, mean, own, len(arms), says, dots))
     return marks
 
 
-def _table(study: Study, marks: Sequence[Mark], keys: tuple[str, str], lines: Lines) -> Table:
+def _table(study: Study, marks: Sequence[Mean], keys: tuple[str, str], lines: Lines) -> Table:
     row, column = keys
     rows: Rows = []
     for mark in marks:

@@ -57,15 +57,6 @@
     });
   });
 
-  // A link may lead into a folded section, which some browsers do not open by themselves.
-  function unfold() {
-    var target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    for (var node = target; node; node = node.parentElement) { if (node.tagName === "DETAILS") { node.open = true; } }
-    if (target && target.closest("details")) { target.scrollIntoView(); }
-  }
-  addEventListener("hashchange", unfold);
-  unfold();
-
   var links = Array.from(document.querySelectorAll("nav.side a")), open = [];
   if ("IntersectionObserver" in window) {
     var seen = new IntersectionObserver(function (entries) {
