@@ -125,14 +125,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A row of a few numbers: (label, value, note)."""
-
-    template: ClassVar[str] = "blocks/facts.html"
-    items: Sequence[tuple[str, str, str]]
-
-
-@dataclass(frozen=True)
 class Box:
     """A box of a matrix: lines of (text, CSS class), a class of its own, and its arm's number."""
 

@@ -366,15 +366,23 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
     unequal = [one.factor for one in effects if results_alone(one)]
     if unequal:
         sentences.append(f"Levels of {listing(unequal)} differ {IN_RESULTS}.")
-    for shown, text in ((None, f"{TOO_CLOSE} for"), (False, "none is shown for")):
-        rest = [one.factor for one in effects if one.shown is shown and not one.reversed_by]
-        if rest:
-            said = f"{text} {listing(rest)}."
-            sentences.append(f"{said[0].upper()}{said[1:]}")
+    close = [one.factor for one in effects if one.shown is None and not one.reversed_by]
+    if close:
+        sentences.append(f"For {listing(close)} it is {TOO_CLOSE}.")
+    quiet = [one.factor for one in effects if one.shown is False and not one.reversed_by]
+    if quiet:
+        alone = not (told or unequal or close or found.interactions)
+        sentences.append(
+            f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
+            if alone
+            else f"For {listing(quiet)} none is shown."
+        )
     choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
     for term in choices[:1]:
         side = read(study, "score", term)
         sentences.append(f"{term.name}: {by_level_words(side, 'score')}.")
+    if not found.interactions:
+        sentences += no_dependence_words(found)
     told_of = {side.factor for term in choices[:1] for side in [read(study, "score", term)]}
     for one in effects:
         if one.reversed_by and one.factor not in told_of and one.factor in study.same_problem:

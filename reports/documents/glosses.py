@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from reports.formatting import term_id
 
@@ -35,7 +35,9 @@ def with_glosses(html: str, terms: Terms) -> str:
     if not words:
         return LINK.sub(r"\2", html)
     pattern = re.compile(
-        r"\b(" + "|".join(sorted(map(re.escape, words), key=len, reverse=True)) + r")\b"
+        r"(?<![\w./=−-])("  # not in file names, settings and hyphenated words
+        + "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+        + r")(?![\w/=]|[.-]\w)"
     )
     # Glosses go in as marks first, so that their own words are not explained in turn.
     head, main, rest = _parts(html)
@@ -65,27 +67,32 @@ def _explained(
     section: str, words: Mapping[str, str], pattern: re.Pattern[str], used: set[str]
 ) -> str:
     """The section with the first of each term between marks, and `used` with what it has."""
-    seen: set[str] = set()
+    seen: list[set[str]] = [set()]  # one for each fold that is open here, as it may stay closed
     glossary = 'data-for="glossary"' in section[:80]
 
     def mark(id: str, word: str) -> str:
         if glossary:
             return word
         used.add(id)
-        if id in seen:
+        if id in seen[-1]:
             return word
-        seen.add(id)
+        seen[-1].add(id)
         return f"\x00{id}\x01{word}\x02"
 
-    section = LINK.sub(
-        lambda found: mark(found[1], found[2]) if found[1] in words.values() else found[2], section
-    )
+    ids = set(words.values())
+    section = LINK.sub(lambda found: f"\x03{found[1]}\x04{found[2]}\x05", section)
     made, depth = [], 0
-    for part in re.split(r"(<[^>]+>)", section):
-        if part.startswith("<"):
+    for part in re.split(r"(<[^>]+>|\x03[^\x05]*\x05)", section):
+        if part.startswith("\x03"):
+            id, _, word = part[1:-1].partition("\x04")
+            part = mark(id, word) if id in ids and depth == 0 else word
+        elif part.startswith("<"):
             name = re.match(r"</?([a-zA-Z0-9]+)", part)
+            step = -1 if part.startswith("</") else 1
             if name and name[1].lower() in LEFT_ALONE and not part.endswith("/>"):
-                depth += -1 if part.startswith("</") else 1
+                depth += step
+            if name and name[1] == "details":
+                seen = [*seen, set()] if step > 0 else seen[:-1]
         elif depth == 0 and "\x00" not in part:
             part = pattern.sub(lambda found: mark(words[found[1]], found[1]), part)
         elif not glossary:  # a table's terms are explained in the glossary alone
@@ -94,19 +101,14 @@ def _explained(
     return "".join(made)
 
 
-def _gloss(meanings: Mapping[str, tuple[str, str]], id: str, word: str) -> str:
-    meaning, formula = meanings[id]
-    return Markup(
-        '<span class="term" tabindex="0">{}<span class="gloss">{}{}</span></span>'
-    ).format(
-        Markup(word),  # a piece of the page, which is escaped already
-        meaning,
-        Markup('<span class="formula">{}</span>').format(formula) if formula else "",
-    )
+def _gloss(meanings: Mapping[str, str], id: str, word: str) -> str:
+    return f'<span class="term" tabindex="0" data-gloss="{escape(meanings[id])}">{word}</span>'
 
 
-def _meaning(entry: str | Mapping[str, str]) -> tuple[str, str]:
-    return (entry, "") if isinstance(entry, str) else (entry["is"], entry.get("formula", ""))
+def _meaning(entry: str | Mapping[str, str]) -> str:
+    if isinstance(entry, str):
+        return entry
+    return f"{entry['is']}: {entry['formula']}" if entry.get("formula") else entry["is"]
 
 
 def _words(term: str) -> list[str]:

@@ -14,6 +14,7 @@ from reports.data.study import MOST, Study
 from reports.export.export import point_config
 from reports.formatting import known, number, score_number
 from study.records import NETWORK, StudyError
+from study.store.privacy import private
 
 LONGEST = 60  # most values of a curve
 SHORTEST = 12  # values below which no curve is worth its bytes
@@ -81,7 +82,7 @@ def _facts(study: Study, row: Mapping[Any, Any]) -> Facts:
 
 
 def _words(row: Mapping[Any, Any], *columns: str) -> str:
-    return ": ".join(str(row[name]) for name in columns if isinstance(row.get(name), str))
+    return ": ".join(private(row[name]) for name in columns if isinstance(row.get(name), str))
 
 
 def _score(value: Any) -> str:

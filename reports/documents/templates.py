@@ -101,10 +101,11 @@ def _to_term(word: str, term: str) -> Markup:
 
 
 def unbroken(html: str) -> str:
-    """Keep a number with its % and its ±, and an interval's ends, on one line; not in <pre>, whose
-    text is copied.
+    """Keep a number with its % and its ±, and an interval's ends, on one line; not in typed text,
+    styles and scripts.
     """
-    parts = re.split(r"(<pre>.*?</pre>)", html, flags=re.S)
+    parts = re.split(r"(<(pre|style|script)\b.*?</\2>)", html, flags=re.S)
+    del parts[2::3]  # the names of these elements
     for at in range(0, len(parts), 2):
         text = re.sub(r"(?<=\d) (?=%)", "\u00a0", parts[at])
         text = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", text)

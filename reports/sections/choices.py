@@ -81,7 +81,8 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
     return Figure(
         picture,
         caption,
-        f"Mean test {study.metric} by {row} and {column}. {finding}",
+        f"Mean test {study.metric} of {count(len(points), 'network')} by {row} and {column}."
+        f" {finding}",
         _table(study, means, (row, column), lines),
         10.0,
         finding,

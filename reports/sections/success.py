@@ -13,13 +13,13 @@ from reports.formatting import count, known, levels, listing
 
 HOW = (
     "A mark is one network. Across: its [gradient health] at the end of training (0 carries; −2"
-    " means that a hundredth is left); up: its score on test data. Where health decides success,"
-    " marks rise from left to right. Filled marks solved the task at the last validation."
+    " means that a hundredth is left); up: its score on test data. Where gradient health decides"
+    " success, marks rise from left to right. Filled marks solved the task at the last validation."
 )
 
 
 class Success:
-    title = "Does a healthy gradient go with success?"
+    title = "Does gradient health go with success?"
     needs = ("D", "U", "score")
 
     def render(self, study: Study) -> Section:
@@ -48,7 +48,8 @@ class Success:
                 Figure(
                     picture,
                     caption,
-                    f"Gradient health against test {study.metric}. {finding}",
+                    f"Gradient health against test {study.metric} of"
+                    f" {count(sum(one.n for one in found), 'network')}. {finding}",
                     _table(study, found, keys),
                     10.0,
                     finding,
@@ -74,5 +75,5 @@ def _table(study: Study, found: list[Structure], keys: list[str]) -> Table:
             "solved at the end",
         ],
         rows,
-        "Health against success, by structure",
+        "Gradient health against success, by structure",
     )

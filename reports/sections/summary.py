@@ -172,10 +172,11 @@ class Summary:
     def _made(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> str:
         """What the answer rests on: networks, seeds, time."""
         status = study.grid["status"].value_counts()
-        done = f"{int(status.get('done', 0))} of {len(study.grid)} points done"
+        points_of = "point" if len(study.grid) == 1 else f"of {len(study.grid)} points"
+        done = f"{int(status.get('done', 0))} {points_of} done"
         apart = [
             f"{int(status[name])} {name}"
-            for name in ("pruned", "failed", MISSING)
+            for name in ("diverged", "pruned", "failed", MISSING)
             if name in status
         ]
         of = f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm"

@@ -148,10 +148,10 @@ def test_a_page_says_nothing_that_was_not_recorded(tmp_path: Path):
     for words in FALSE:
         assert not re.search(words, text), words
     assert not [one for one in result.findings if one.kind == "count"]
-    assert "diverged n/a not recorded" in text
+    assert "Whether any diverged was not recorded." in text
     assert "Not recorded: a rule for solved, the score of a guess" in text
     assert "Adopted from a frame on 20" in text
-    assert "Recommended is gru · orthogonal (by validation score)" in text
+    assert "gru · orthogonal (by validation score): mean test" in text
 
 
 def test_what_was_not_recorded_cannot_be_judged(tmp_path: Path, capsys):
@@ -215,7 +215,7 @@ def test_a_run_without_score_and_status_is_failed_not_diverged(tmp_path: Path):
     result = study.adopt(table, name="a", folder=tmp_path, **SCORES)
     (failed,) = result.failed.values()
     assert failed == "no score recorded"
-    assert "diverged n/a not recorded" in page(result.folder)
+    assert "hether any diverged was not recorded" in page(result.folder)
 
 
 @pytest.mark.parametrize("validated", [True, False])

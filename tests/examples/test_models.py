@@ -35,8 +35,8 @@ def test_the_page_says_nothing_of_the_stack_about_a_model(tmp_path):
     said = page_text(Study(Store(tmp_path / "models")))
     assert "layer 1 is" in said["design"] and "not used: cell, readout" in said["design"]
     assert "readout | last" not in said["design"]  # of the stack alone
-    recipe = said["recipe"]
-    first = "mine_model" if "Recommended: mine_model" in recipe else "lstm"
+    recipe = said["summary"]
+    first = "mine_model" if "Recommended: mine_model" in said["recipe"] else "lstm"
     command = recipe[recipe.index("python -m study") : recipe.index("Take the trained")]
     typed = shlex.split(command.replace("\\\n", " "))
     assert "readout=own" not in typed

@@ -16,7 +16,7 @@ import pytest
 from reports.analysis.arms import summary
 from reports.analysis.contrasts import factorial_contrasts, planned_contrasts
 from reports.analysis.recipe import recipe
-from reports.blocks import Figure, Notice, Prose, Table
+from reports.blocks import Answer, Figure, Notice, Prose, Table
 from reports.data.study import Study
 from reports.data.test_set import weighted_noise
 from reports.sections.contrasts import Contrasts, single_arms
@@ -29,6 +29,7 @@ from reports.statistics import mean_interval
 from reports.statistics.bootstrap import two_way
 from study.design.power import resolvable
 from tests.reports.known import known_study
+from tests.reports.page_text import words
 from tests.reports.synthetic import edit_points, make
 
 FACTORS = {
@@ -57,7 +58,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def texts(section) -> str:
-    return " ".join(block.text for block in section.blocks if isinstance(block, Prose | Notice))
+    kinds = Answer | Prose | Notice
+    return " ".join(words([one for one in section.blocks if isinstance(one, kinds)]))
 
 
 def figures(section) -> list[Figure]:

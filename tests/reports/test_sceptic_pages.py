@@ -160,7 +160,7 @@ CASES = {
             r"1 more met its rule at an earlier validation",
         ),
         (
-            r"Recommended[^.]*gru · orthogonal · clip none",
+            r"gru · orthogonal · clip none \(by ",
             r"all 40 networks? solved",
             r"40 of 40 [^.;]*at the end",
         ),

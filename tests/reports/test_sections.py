@@ -15,7 +15,7 @@ import pytest
 
 from reports.analysis.arms import share_words, short_words, summary, with_counted
 from reports.analysis.recipe import folded, recipe
-from reports.blocks import Facts, Figure, Heading, Prose, Section
+from reports.blocks import Answer, Figure, Heading, Prose, Section
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections
 from reports.figures.gradient_flow import gradient_flow
@@ -23,6 +23,7 @@ from reports.figures.marks import Mark
 from reports.figures.theme import PanelGrid, theme
 from reports.sections.effects import _alike
 from study.store import Store
+from tests.reports.page_text import words
 from tests.reports.synthetic import make
 
 BUILT = {one.name: one for one in declared_sections()}
@@ -33,7 +34,7 @@ def render(name: str, study: Study) -> Section:
 
 
 def texts(section: Section) -> str:
-    return " ".join(block.text for block in section.blocks if isinstance(block, Prose))
+    return " ".join(words([one for one in section.blocks if isinstance(one, Answer | Prose)]))
 
 
 def figures(section: Section) -> list[Figure]:
@@ -95,29 +96,26 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     first = study.arms.set_index("arm").loc[found.first, "label"]
     screen, chosen = render("summary", study), texts(render("recipe", study))
     lead = texts(screen)
-    assert lead.startswith(f"Recommended is {first} (by {found.chosen_by}): mean test accuracy")
+    assert lead.startswith(f"{first} (by {found.chosen_by}): mean test accuracy")
     assert f"Recommended: {first}" in chosen
     others = len(found.order) - 1
-    assert f"Of the other {others} arms {len(found.close)} cannot be distinguished from it." in lead
+    apart = others - len(found.close)
+    assert f"Of the other {others} arms {apart} can be told apart from it by test accuracy" in lead
+    assert f"and {len(found.close)} cannot be distinguished." in lead
     assert f"of the other {others} cannot be distinguished from it" in chosen and chosen.split(
         f" of the other {others}"
     )[0].split(". ")[-1].startswith(f"{len(found.close)} arm")
-    (facts,) = [block for block in screen.blocks if isinstance(block, Facts)]
-    assert [label for label, _, _ in facts.items] == [
-        "points done",
-        "seeds",
-        "diverged",
-        "recommended",
-        "lead over runner-up",
-    ]
-    assert facts.items[3][2] == first
+    (answer,) = [block for block in screen.blocks if isinstance(block, Answer)]
+    named = [line.name for line in answer.lines]
+    assert named == ["Use", "How sure", "What mattered", "Gradient", "Next"]
+    second = study.arms.set_index("arm").loc[found.order[1], "label"]
+    assert f"Its lead over the runner-up, {second}, is" in lead
 
 
 def test_runs_that_diverged_silently_stand_beside_the_diverged(study: Study) -> None:
     of = Study(study.store)
     of.grid.loc[[0, 1], "outcome"] = "silently diverged"
-    (facts,) = [block for block in render("summary", of).blocks if isinstance(block, Facts)]
-    assert facts.items[2] == ("diverged", "0", "of 36 trained; 2 more silently")
+    assert "; 2 of 36 lost (0 diverged, 2 silently)." in texts(render("summary", of))
 
 
 def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study) -> None:
@@ -167,8 +165,8 @@ def test_tasks_are_told_one_by_one(two_tasks: Study) -> None:
         cell, start = (
             two_tasks.arms.set_index("arm").loc[of.first, key] for key in ("cell", "initializer")
         )
-        assert f"On {task}, recommended is {cell} · {start} (by {of.chosen_by}): " in lead
-    effects = lead.partition("At initialization")[0]
+        assert f"On {task}: {cell} · {start} (by {of.chosen_by}): " in lead
+    effects = lead.partition("at initialization")[0]
     assert "task 0." not in effects, "what tasks differ by is no finding about recipes"
 
 

@@ -73,7 +73,7 @@ def said(name: str, study: Study) -> str:
 
 def answer(study: Study) -> str:
     """What the summary says of effects."""
-    return build(BUILT["summary"])._effects(study, with_counted(study))
+    return build(BUILT["summary"])._effects(study, with_counted(study))[1]
 
 
 def by_level(study: Study) -> dict[str, str]:
