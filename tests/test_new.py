@@ -87,7 +87,8 @@ def test_a_generated_folder_passes_the_battery_and_trains(
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
     assert len(said) == 3
     assert said[0].startswith(
-        "WRONG cell/mixing.yaml: OwnCell: a member's outputs depend on its company"
+        "WRONG cell/mixing.yaml: OwnCell (inputs 1, hidden 12, batch 24, kernel reference): a"
+        " member's outputs depend on its company: it mixes members"
     )
     assert said[1].startswith("WRONG clip/mistyped.yaml: clip: factor must be a number, got 'much'")
     assert (

@@ -13,6 +13,7 @@ from study.battery.shared import (
     SIZES,
     STEPS,
     NoReadout,
+    check_company,
     run_cell,
     some_inputs,
     some_weights,
@@ -172,14 +173,11 @@ def _cell_members(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         pair = [member, (member + 1) % 3]
         h3, grads3 = outcome([0, 1, 2], kernel)
         h2, grads2 = outcome(pair, kernel)
-        assert torch.equal(h3[member], h2[0]), (
-            f"{name}: a member's outputs depend on its company (inputs {inputs}, hidden {hidden},"
-            f" batch {batch}); {COMPANY}"
-        )
+        size = f"inputs {inputs}, hidden {hidden}, batch {batch}, kernel {kernel}"
+        check_company(h3[member], h2[0], f"{name} ({size}): a member's outputs depend")
         for key in grads3:
-            assert torch.equal(grads3[key][member], grads2[key][0]), (
-                f"{name}: a member's gradient of {key} depends on its company; {COMPANY}"
-            )
+            what = f"{name} ({size}): a member's gradient of {key} depends"
+            check_company(grads3[key][member], grads2[key][0], what)
     params = {
         key: value.detach().requires_grad_()
         for key, value in some_weights(cell, inputs, hidden, [0, 1]).items()

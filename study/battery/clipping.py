@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, SLICES, check_unchanged, some_rows
+from study.battery.shared import SLICES, check_company, check_unchanged, some_rows
 from study.interfaces import ClipRule
 
 
@@ -35,9 +35,8 @@ def check_clip(make_rule: object) -> None:
     ):
         assert of_three.shape == (3, 96)
         assert of_three.isfinite().all()
-        assert torch.equal(of_three[:2], of_two), (
-            f"{type(three).__name__}: a member's gradient depends on its company; {COMPANY}"
-        )
+        what = f"{type(three).__name__}: a member's gradient depends"
+        check_company(of_three[:2], of_two, what)
     zero = torch.zeros(3, 96)
     kept, _ = three(zero, params, three.init(params, SLICES))
     assert torch.equal(kept, zero), f"{type(three).__name__}: a zero gradient must stay zero"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, STEPS
+from study.battery.shared import COMPANY, STEPS, check_company
 from study.interfaces import Encoder
 from study.numerics.streams import generator
 
@@ -45,9 +45,7 @@ def check_encoder(encoder: Encoder) -> None:
             two = _encoder_run(encoder, inputs, [member, (member + 1) % 3])
             for key in three:
                 what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
-                assert torch.equal(three[key][member], two[key][0]), (
-                    f"{name}: a member's {what} on its company; {COMPANY}"
-                )
+                check_company(three[key][member], two[key][0], f"{name}: a member's {what}")
         for parameter in encoder.shapes(inputs):
             assert (three[parameter.name] != 0).any(), (
                 f"{name}: {parameter.name} does not reach the outputs"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.core.config_loader import ConfigLoader
 
@@ -31,6 +32,7 @@ from study.config.tasks import load_task
 from study.interfaces import Group
 from study.launch.plan import make_plan
 from study.launch.run import declare
+from study.program import command
 from study.records import StudyError
 from study.store import Store
 from study.training.engine import run_group
@@ -79,8 +81,8 @@ def find_pieces(folder: Path) -> list[tuple[str, str]]:
     ]
     if not pieces:
         raise StudyError(
-            f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)}; python -m study.new"
-            f" KIND NAME --into {folder} writes a first piece"
+            f"DIR: {folder} has no YAML in a folder named {', '.join(KINDS)};"
+            f" {command('study.new', 'KIND', 'NAME', '--into', str(folder))} writes a first piece"
         )
     return pieces
 
@@ -146,6 +148,21 @@ def _piece(loader: ConfigLoader, kind: str, level: str, outputs: Path) -> None:
         f"{kind}.{level}" if kind in NAMED_PIECES else kind,
     )
     _trained(composed)
+    if kind == "cell":
+        arrays = [f"task.path={_three_channels(outputs)}", "task=npz", *chosen]
+        try:
+            _trained([_composed(loader, arrays, seed, outputs) for seed in (0, 1)])
+        except (AssertionError, StudyError) as error:
+            raise StudyError(f"with 3 inputs and lengths that differ: {error}") from error
+
+
+def _three_channels(outputs: Path) -> Path:
+    """A file of sequences of unequal lengths with three channels, in two classes."""
+    path, rng = outputs / "three_channels.npz", np.random.default_rng(0)
+    classes = np.arange(60) % 2
+    x = rng.normal(size=(60, 9, 3)) + classes[:, None, None]
+    np.savez(path, x=x.astype("float32"), y=classes, lengths=rng.integers(4, 10, 60))
+    return path
 
 
 def _section(loader: ConfigLoader, folder: Path, level: str, outputs: Path) -> None:

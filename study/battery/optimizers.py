@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, check_unchanged, some_rows
+from study.battery.shared import COMPANY, check_company, check_unchanged, some_rows
 from study.interfaces import Optimizer
 from study.training.serialize import stack_members, take_member
 
@@ -26,9 +26,7 @@ def check_optimizer(make_optimizer: Callable[[int], Optimizer]) -> None:
     three, two = make_optimizer(3), make_optimizer(2)
     name = type(three).__name__
     of_three, of_two = _path(three, slice(0, 3)), _path(two, slice(0, 2))
-    assert torch.equal(of_three[:2], of_two), (
-        f"{name}: a member's path depends on its company; {COMPANY}"
-    )
+    check_company(of_three[:2], of_two, f"{name}: a member's path depends")
     assert (of_three.norm(dim=1) < some_rows(3, seed=1).norm(dim=1)).all(), (
         f"{name}: {UPDATES} updates did not decrease a quadratic"
     )

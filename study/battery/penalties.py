@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, SIZES, STEPS, NoReadout, check_unchanged
+from study.battery.shared import COMPANY, SIZES, STEPS, NoReadout, check_company, check_unchanged
 from study.cells.lstm import LSTM
 from study.cells.rnn import RNN
 from study.interfaces import Cell, LayerPass, Penalty, UpdatePass
@@ -124,13 +124,10 @@ def _members(
     for member in range(3):
         pair = _pass(two, cell, size, [member, (member + 1) % 3])
         term_of_two, grads_of_two = _applied(two, pair)
-        assert torch.equal(term[member], term_of_two[0]), (
-            f"{name}: a member's term depends on its company; {COMPANY}"
-        )
+        check_company(term[member], term_of_two[0], f"{name}: a member's term depends")
         for key, grad in grads.items():
-            assert torch.equal(grad[member], grads_of_two[key][0]), (
-                f"{name}: a member's gradient of {key} depends on its company; {COMPANY}"
-            )
+            what = f"{name}: a member's gradient of {key} depends"
+            check_company(grad[member], grads_of_two[key][0], what)
 
 
 def _padding(penalty: Penalty, cell: Cell, size: tuple[int, int, int]) -> None:

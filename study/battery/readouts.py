@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from study.battery.shared import COMPANY, STEPS
+from study.battery.shared import COMPANY, STEPS, check_company
 from study.interfaces import Readout
 from study.numerics.streams import generator
 
@@ -103,9 +103,7 @@ def _readout_members(
         two = _readout_run(readout, hidden, batch, outputs, lengths, [member, (member + 1) % 3])
         for key in three.keys() - {"of the first"}:
             what = "outputs depend" if key == "outputs" else f"gradient of {key} depends"
-            assert torch.equal(three[key][member], two[key][0]), (
-                f"{name}: a member's {what} on its company; {COMPANY}"
-            )
+            check_company(three[key][member], two[key][0], f"{name}: a member's {what}")
     assert (three["of the first"][1:] == 0).all(), (
         f"{name}: member 0's outputs have a gradient with respect to member 1's states; {COMPANY}"
     )

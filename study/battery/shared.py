@@ -23,6 +23,26 @@ STEPS = 6
 
 # Ends every message about members that mix.
 COMPANY = "see study/COMPANY.md"
+ROUNDING = 1e-5  # of the largest value: what the order of a member's own sums may change
+
+
+def check_company(one: Tensor, other: Tensor, what: str) -> None:
+    """Check that values of a member have the same bits in two companies.
+
+    `what`: the start of the message, such as "GRU: a member's outputs depend".
+    """
+    if torch.equal(one, other):
+        return
+    error = float("inf")
+    if one.shape == other.shape:
+        error = float((one - other).abs().max() / one.abs().max().clamp(min=1e-30))
+    why = (
+        f"it rounds differently, by {error:.0e} of the largest value, since the order of a"
+        " member's own sums follows the number of members"
+        if error < ROUNDING
+        else f"it mixes members, by {error:.0e} of the largest value"
+    )
+    raise AssertionError(f"{what} on its company: {why}; {COMPANY}")
 
 
 def some_weights(

@@ -104,6 +104,24 @@ class Traced(LSTM):
         return h, c, 0.9 * state[2] + 0.1 * h.detach()
 
 
+class Ordered(LSTM):
+    """Sums over a member's own units, in an order that follows the number of members."""
+
+    def step(self, params, x, state):
+        h, c = super().step(params, x, state)
+        units = list((h * h).unbind(-1))
+        total = sum(units if len(h) % 2 else reversed(units))
+        return h + 0.1 * total[..., None], c
+
+    def has_kernel(self, kernel):
+        return False
+
+
+def test_what_only_rounds_by_company_is_not_said_to_mix():
+    with pytest.raises(AssertionError, match="on its company: it rounds differently, by .e-0[78]"):
+        battery.check_cell(Ordered())
+
+
 def test_the_state_that_a_gate_keeps_may_be_any():
     battery.check_cell(Traced(sign=1))
     with pytest.raises(AssertionError, match="gate f does not keep the past"):
