@@ -47,6 +47,7 @@ def show(plan: Plan, console: Console) -> None:
         if precision:
             print_line(console, precision)
     print_missing_probes(plan, console)
+    print_others(plan, console)
     for id, why in list(plan.damaged.items())[:SHOWN]:
         print_line(console, f"damaged, will be trained again: {id} ({why})")
     groups, executor = plan.groups, plan.executor
@@ -201,6 +202,17 @@ def _weights(
         for side, sign in zip(block, (1, -1), strict=True)
         for _ in side
     ]
+
+
+def print_others(plan: Plan, console: Console) -> None:
+    """Say that the folder holds points of earlier launches, and what happens to them."""
+    if plan.others:
+        print_line(
+            console,
+            f"note: {plan.folder} also holds {plan.others} of earlier launches that this one does"
+            f" not have. They stay stored, and the report shows the {len(plan.points)} of this"
+            " launch alone. For a report of its own, give it another name: name=…",
+        )
 
 
 def print_missing_probes(plan: Plan, console: Console) -> None:

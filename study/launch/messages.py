@@ -12,7 +12,7 @@ from rich.console import Console
 from study.config.paths import config_dirs
 from study.interfaces import Group
 from study.launch.console import print_line
-from study.launch.describe import print_missing_probes
+from study.launch.describe import print_missing_probes, print_others
 from study.launch.plan import Plan
 from study.program import command, typed
 
@@ -29,6 +29,7 @@ def command_line() -> str:
 
 def print_start(plan: Plan, groups: Sequence[Group], console: Console) -> None:
     print_missing_probes(plan, console)
+    print_others(plan, console)
     stored = len(plan.points) - len(plan.missing)
     if not plan.missing:
         print_line(
@@ -78,5 +79,5 @@ def print_report(plan: Plan, console: Console) -> None:
         print_line(console, f"report: {render}")
         return
     print_line(console, f"report: {page.absolute().as_uri()}")
-    if plan.missing:
+    if plan.missing or plan.others:  # with others, a page may show more points than this launch
         print_line(console, f"it is older than this launch; to render it again: {render}")

@@ -20,6 +20,7 @@ from study.config.setup import set_up
 from study.config.sources import own_sources
 from study.design.comparisons import check_named_levels
 from study.interfaces import Executor, Group, Point
+from study.launch.others import others, values
 from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
 from study.store.search import beside
@@ -61,6 +62,8 @@ class Plan:
     unprobed: Mapping[str, Sequence[str]]
     # id -> pieces of the user's own whose source has changed since it was stored
     changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Stored points that are not of this launch, with what they differ in; "" if there are none.
+    others: str = ""
     # The command that makes the same plan; "" for the command that is running.
     command: str = ""
 
@@ -190,6 +193,7 @@ def make_plan(
         versions=stored.versions,
         unprobed=unprobed,
         changed=_changed(points, stored),
+        others=others(store, there, points),
     )
 
 
@@ -260,6 +264,7 @@ def look_again(plan: Plan) -> Plan:
         versions=stored.versions,
         unprobed=_unprobed(plan.points, stored),
         changed=_changed(plan.points, stored),
+        others=others(Store(plan.folder), Store(plan.folder).names(), plan.points),
     )
 
 
@@ -434,8 +439,8 @@ def _unread(point: Point, other: Point) -> str:
 
 def _same_names(one: Point, other: Point) -> StudyError:
     """Two different recipes under one name would be one arm of a report."""
-    keys = sorted(dict.fromkeys([*_values(one.config), *_values(other.config)]))
-    ours, theirs = _values(one.config), _values(other.config)
+    keys = sorted(dict.fromkeys([*values(one.config), *values(other.config)]))
+    ours, theirs = values(one.config), values(other.config)
     differ = [key for key in keys if ours.get(key) != theirs.get(key)][:3]
     told = ", ".join(f"{key}: {ours.get(key)} and {theirs.get(key)}" for key in differ)
     return StudyError(
@@ -443,16 +448,6 @@ def _same_names(one: Point, other: Point) -> StudyError:
         f" them apart ({told}). Sweep {differ[0]} itself, or write each setting as a level file of"
         " its own"
     )
-
-
-def _values(node: Any, path: str = "") -> dict[str, Any]:
-    """The values of a configuration by dotted key."""
-    if not isinstance(node, Mapping):
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= _values(value, f"{path}.{key}" if path else str(key))
-    return found
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -113,6 +113,26 @@ def test_adding_a_level_trains_only_the_new_points(small):
         *TINY,
     )
     assert "training 2 points in 1 groups, 4 stored already" in more.stdout
+    assert "note:" not in more.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cell=gru,rnn", "seed=0"], "4 points (seed 1; cell rnn_relu)"),
+        (["cell=gru,rnn,rnn_relu", "seed=0,1", "updates=3"], "6 points (updates 2)"),
+        (
+            ["cell=rnn,gru", "seed=0,1", "clip.threshold=3"],
+            "6 points (cell rnn_relu; clip.threshold 1.0)",
+        ),
+        (["cell=rnn,gru,rnn_relu", "clip.threshold=3"], "6 points (clip.threshold 1.0)"),
+    ],
+)
+def test_a_smaller_launch_says_what_of_the_stored_study_it_leaves_out(small, arguments, told):
+    folder, _ = small
+    plan = ["-m", "experiment=quick", "initializer=orthogonal", "plan=true", *TINY, *arguments]
+    planned = study(folder, *plan).stdout
+    assert f"note: outputs/quick also holds {told} of earlier launches" in planned, planned
 
 
 def test_plan_says_what_would_run_and_writes_nothing(tmp_path):
@@ -280,7 +300,8 @@ def test_a_tracker_whose_package_is_missing_is_told_once_and_left_out(tmp_path):
 
 def test_hydras_own_sweeper_runs_the_same_study(tmp_path, small):
     factors = ["cell=rnn,gru", "seed=0,1", "initializer=orthogonal"]
-    ran = study(tmp_path, "-m", "experiment=quick", "hydra/sweeper=basic", *factors, *TINY)
+    basic = ["hydra/sweeper=basic", "hydra.sweeper.max_batch_size=3"]  # two batches, one study
+    ran = study(tmp_path, "-m", "experiment=quick", *basic, *factors, *TINY)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     ours, theirs = (Store(folder / "outputs" / "quick") for folder in (small[0], tmp_path))
     assert theirs.study()["declaration"]["factors"] == {"cell": ["rnn", "gru"]}
