@@ -7,30 +7,87 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
 import yaml
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.core.utils import env_override
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from study.config.compose import HydraComposition, check_complete, to_combination
+from study.config.hydra_node import (
+    check_hydra_node,
+    environment,
+    no_such_launcher,
+    of_optuna_sweeper,
+)
 from study.config.paths import conf_folder, config_dirs
 from study.hydra_plugins import Finished, print_error, register
 from study.launch.plan import make_plan
-from study.launch.run import INTERRUPTED, NOTHING_RAN, prepare, run
+from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, prepare, run
 from study.machine.signals import leaving_like_ctrl_c
+from study.program import training
 from study.records import StudyError
 
 
-def one_point(config: DictConfig) -> None:
-    """Train a single point, as a study of one point."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # one job of a launcher that is not ours
-        told = "hydra/launcher: this tool trains points by executors; leave the launcher out and"
-        raise Finished(print_error(StudyError(f"{told} use executor=local, slurm or ray")))
+class StudyHydra(Hydra):
+    """Hydra, which refuses what it would ignore here, and ends with our exit status.
+
+    It ends after its callbacks have run: on_job_end and on_run_end, or on_multirun_end.
+    """
+
+    for_the_launch: contextlib.ExitStack | None = None
+
+    def compose_config(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        with_log_configuration: bool = False,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        try:
+            config = super().compose_config(
+                config_name,
+                overrides,
+                run_mode,
+                with_log_configuration,
+                from_shell,
+                validate_sweep_overrides,
+            )
+            if self.for_the_launch is not None:  # rather than to show
+                check_hydra_node(config.hydra, run_mode)
+                variables = environment(config, run_mode)
+                self.for_the_launch.enter_context(env_override(variables))
+        except KeyError as error:
+            if innermost(error) != "os":
+                raise
+            missing = f"hydra.job.env_copy: there is no environment variable {error}"
+            raise Finished(print_error(StudyError(missing))) from None
+        except StudyError as error:
+            raise Finished(print_error(error)) from None
+        return config
+
+    def run(self, *arguments: Any, **options: Any) -> NoReturn:
+        with contextlib.ExitStack() as self.for_the_launch:
+            status = super().run(*arguments, **options).return_value
+        raise Finished(status)
+
+    def multirun(self, *arguments: Any, **options: Any) -> NoReturn:
+        with contextlib.ExitStack() as self.for_the_launch:
+            status = super().multirun(*arguments, **options)
+        raise Finished(status if isinstance(status, int) else OK)
+
+
+def one_point(config: DictConfig) -> int:
+    """Train a single point, as a study of one point; the exit status."""
     choices = HydraConfig.get().runtime.choices
     base = HydraComposition(
         config=config,
@@ -42,10 +99,9 @@ def one_point(config: DictConfig) -> None:
         check_complete(config)
         point = to_combination(base, [])
         prepare(point.config)
-        status = run(make_plan([point], None, choices.get("experiment")))
+        return run(make_plan([point], None, choices.get("experiment")))
     except StudyError as error:
-        status = print_error(error)
-    raise Finished(status)
+        return print_error(error)
 
 
 def config_folders_on_path() -> None:
@@ -67,35 +123,19 @@ def overrides_first(argv: Sequence[str]) -> list[str]:
     return [*overrides, *options]
 
 
-def refuse_output_subdir(argv: Sequence[str]) -> None:
-    """Refuse hydra.output_subdir: Hydra would write files into the current folder."""
-    for argument in argv:
-        key, _, value = argument.lstrip("+").partition("=")
-        if key == "hydra.output_subdir" and value not in ("null", "None"):
-            raise Finished(
-                print_error(
-                    StudyError(
-                        f"hydra.output_subdir: must be null, got {value!r}: results and their"
-                        " configurations go to store.folder/name"
-                    )
-                )
-            )
-
-
 FULL_ERROR = "HYDRA_FULL_ERROR"
-# Settings of hydra-optuna-sweeper (conf/README.md has the table).
-PLUGINS = {
-    "n_trials": "search.trials, for each arm",
-    "n_jobs": "executor.workers",
-    "direction": "what the task says of its metric",
-    "storage": "search.storage",
-    "study_name": "name",
-    "sampler": "search/sampler=NAME",
-    "search_space": "the keys themselves, such as 'optimizer.lr=tag(log,interval(1e-4,1e-1))'",
-    "custom_search_space": "a level file search/NAME.yaml",
-    "max_failure_rate": "search.retries",
-}
+LAUNCHERS = "hydra/launcher/"
 GROUP_NUMBER = "Config group override must be"  # start of Hydra's ValueError for cell=3
+
+
+@contextlib.contextmanager
+def our_hydra() -> Iterator[None]:
+    """Let hydra.main start StudyHydra, which has no place among Hydra's plugins."""
+    hydra._internal.hydra.Hydra = StudyHydra  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        hydra._internal.hydra.Hydra = Hydra  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -137,10 +177,7 @@ def raised_in_hydra(error: BaseException) -> bool:
 
     The cause is then a mistake in YAML or on the command line.
     """
-    trace, innermost = error.__traceback__, ""
-    while trace is not None:
-        innermost, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
-    return isinstance(error, UnicodeError | RecursionError) or innermost.split(".")[0] in (
+    return isinstance(error, UnicodeError | RecursionError) or innermost(error) in (
         "hydra",
         "omegaconf",
         "yaml",
@@ -148,15 +185,34 @@ def raised_in_hydra(error: BaseException) -> bool:
     )
 
 
+def innermost(error: BaseException) -> str:
+    """The package whose line raised an error."""
+    trace, name = error.__traceback__, ""
+    while trace is not None:
+        name, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return name.split(".")[0]
+
+
 def compact(error: Exception) -> str:
     """The message of an error of Hydra, OmegaConf or YAML; for an unknown key, what to do."""
     cause = error.__cause__
+    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith(
+        LAUNCHERS
+    ):
+        return str(no_such_launcher(str(error.missing_cfg_file).removeprefix(LAUNCHERS)))
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and str(error).startswith(
         "Could not override"
     ):
         key = str(error).split("'")[1]
-        if own := PLUGINS.get(key.removeprefix("hydra.sweeper.").removeprefix("search.")):
-            return f"{key}: is a name of hydra-optuna-sweeper; here it is {own}"
+        if own := of_optuna_sweeper(key):
+            return own
+        if key.startswith("hydra.launcher."):
+            return str(no_such_launcher(key.removeprefix("hydra.")))
+        if key.startswith("hydra."):
+            return (
+                f"{key}: there is no such key; +{key}=… adds one, such as an environment variable"
+                f" or a callback, and {training(many=False)} --cfg hydra shows all keys"
+            )
         hint = (
             f"; a setting that only some levels of {key.split('.')[0]} have belongs in a level file"
             f" of its own, {key.split('.')[0]}/NAME.yaml"
@@ -164,7 +220,7 @@ def compact(error: Exception) -> str:
             else ""
         )
         return (
-            f"{key}: there is no such key in this configuration; python -m study --cfg job"
+            f"{key}: there is no such key in this configuration; {training(many=False)} --cfg job"
             f" shows all keys{hint}"
         )
     if isinstance(error, yaml.YAMLError):
@@ -174,11 +230,10 @@ def compact(error: Exception) -> str:
 
 def main() -> None:
     config_folders_on_path()
-    refuse_output_subdir(sys.argv[1:])
     register()
     try:
         sys.argv[1:] = overrides_first(sys.argv[1:])
-        with leaving_like_ctrl_c(), plain_errors():
+        with leaving_like_ctrl_c(), plain_errors(), our_hydra():
             hydra.main(
                 version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config"
             )(one_point)()

@@ -23,7 +23,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from study.config.compose import Sweep, compose, compose_all, read_sweep, to_combination
-from study.config.loader import ALIAS, store_nodes
+from study.config.loader import ALIAS, store_nodes, with_search_path
+from study.config.params import check_params
 from study.config.paths import config_dirs
 from study.launch.confirm import confirm
 from study.launch.plan import make_plan
@@ -44,27 +45,18 @@ class StudySweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.loader = hydra_context.config_loader
+        self.loader = with_search_path(hydra_context.config_loader, config.hydra.searchpath)
         self.composed = config
-        self.launched_by = str(config.hydra.launcher.get("_target_", ""))
 
-    def sweep(self, arguments: list[str]) -> Any:
+    def sweep(self, arguments: list[str]) -> int:
+        """The exit status. Raises Finished if nothing could run."""
         try:
-            _check_launcher(self.launched_by)
-            params = (
-                OmegaConf.to_container(self.params, resolve=True)
-                if OmegaConf.is_config(self.params)
-                else self.params or {}
-            )
-            if not isinstance(params, dict):
-                raise StudyError(
-                    "hydra.sweeper.params: must be {key: values}, such as {cell: 'rnn,gru',"
-                    f" seed: '0,1'}}, got {params!r}"
-                )
-            status = self.carry_out({str(key): value for key, value in params.items()}, arguments)
+            params: Any = self.params
+            if OmegaConf.is_config(params):
+                params = OmegaConf.to_container(params, resolve=True)
+            return self.carry_out(check_params(params), arguments)
         except (StudyError, HydraException) as error:
-            status = print_error(error)
-        raise Finished(status)
+            raise Finished(print_error(error)) from None
 
     def carry_out(self, params: dict[str, Any], arguments: list[str]) -> int:
         """Run what experiment and command line declare; return the exit status."""
@@ -96,19 +88,6 @@ class StudySweeper(Sweeper):
         )
 
 
-INSTEAD = {"joblib": "local", "submitit": "slurm", "ray": "ray"}  # launcher -> executor
-
-
-def _check_launcher(target: str) -> None:
-    """Refuse another launcher than ours, which would be ignored."""
-    if target.rpartition(".")[2] != StudyLauncher.__name__:
-        own = next((executor for name, executor in INSTEAD.items() if name in target), "local")
-        raise StudyError(
-            f"hydra/launcher: this tool trains points by executors; leave the launcher out and use"
-            f" executor={own}. Got {target}"
-        )
-
-
 class ConfirmSweeper(StudySweeper):
     """hydra/sweeper=confirm: trains the best arms of a study on fresh seeds (study.confirm)."""
 
@@ -135,25 +114,25 @@ class ConfigDirs(SearchPathPlugin):
 
 
 class StudyLauncher(Launcher):
-    """Runs the jobs of any other sweeper as one study."""
+    """Runs the jobs of any other sweeper as one study, which grows where they come in batches."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.loader = hydra_context.config_loader
+        self.loader = with_search_path(hydra_context.config_loader, config.hydra.searchpath)
         self.composed = config
+        self.jobs: list[Sequence[str]] = []
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        keys = list(
-            dict.fromkeys(override.split("=")[0] for job in job_overrides for override in job)
-        )
+        self.jobs += job_overrides
+        keys = list(dict.fromkeys(override.split("=")[0] for job in self.jobs for override in job))
         values = {
             key: list(
                 dict.fromkeys(
                     override.split("=", 1)[1]
-                    for job in job_overrides
+                    for job in self.jobs
                     for override in job
                     if override.split("=")[0] == key
                 )
@@ -169,7 +148,7 @@ class StudyLauncher(Launcher):
                     compose(self.loader, self.composed.hydra.job.config_name, list(job)),
                     list(sweep.factors),
                 )
-                for job in job_overrides
+                for job in self.jobs
             ]
             status = run(
                 make_plan(

@@ -27,9 +27,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from study.config.params import overrides_of
 from study.config.schema import OPTIONAL, ROOT, missing_keys
 from study.design.claims import EXTREMES, sides
 from study.design.comparisons import check_comparisons, matches
+from study.program import training
 from study.records import CHOICES, SIZES, StudyError
 
 # Root keys that a model of the user's own reads only through an interpolation in its YAML.
@@ -37,7 +39,6 @@ STACK_SIZES = ("hidden", "depth", "dropout")
 MAX_COMBINATIONS = 1_000_000  # of one study
 ENGINE = "engine"  # the level of `trainer` that is no node
 STACK = "stack"  # the level of `model` that is no node: encoder, cell × depth, readout
-NO_SUCH_KEY = "there is no such key; python -m study --cfg job shows all keys"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Sweep:
     fixed: Sequence[str]
 
 
+def no_such_key(key: str) -> StudyError:
+    shown = f"{training(many=False)} --cfg job"
+    return StudyError(f"{key}: there is no such key; {shown} shows all keys")
+
+
 def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Sequence[str]) -> Sweep:
     """Read the factors of the experiment (`hydra.sweeper.params`) and of the command line.
 
@@ -73,7 +79,7 @@ def read_sweep(loader: ConfigLoader, params: Mapping[str, Any], arguments: Seque
     typed = parser.parse_overrides(list(arguments))
     keys_typed = {override.get_key_element() for override in typed}
     from_params = parser.parse_overrides(
-        [f"{key}={value}" for key, value in params.items() if key not in keys_typed]
+        overrides_of({key: value for key, value in params.items() if key not in keys_typed})
     )
     factors: dict[str, list[str]] = {}
     fixed: list[str] = []
@@ -318,7 +324,7 @@ def arm_settings(
         elif choices[key] != value:
             raise StudyError(
                 f"study.arms: sets {key}={value} for this arm; an arm that chooses a level needs a"
-                " multirun: python -m study -m …"
+                f" multirun: {training(many=True)} …"
             )
     return values
 
@@ -445,7 +451,7 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
 def check_complete(config: Mapping[Any, Any]) -> None:
     """Check that no key of conf/config.yaml was removed."""
     if unknown := [key for key in config if str(key) not in ROOT]:
-        raise StudyError(f"{', '.join(map(str, unknown))}: {NO_SUCH_KEY}")
+        raise no_such_key(", ".join(map(str, unknown)))
     if gone := missing_keys(config):
         raise StudyError(
             f"{', '.join(gone)}: must not be removed; conf/config.yaml has the default"
@@ -475,7 +481,7 @@ def _update(config: DictConfig, key: str, value: Any) -> None:
         OmegaConf.update(config, key, value, merge=True)
     except OmegaConfBaseException as error:
         if isinstance(error, ConfigAttributeError | ConfigKeyError):
-            raise StudyError(f"{key}: {NO_SUCH_KEY}") from error
+            raise no_such_key(key) from error
         raise StudyError(f"{key}: {str(error).splitlines()[0]}") from error
 
 

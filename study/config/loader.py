@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def config_loader(folders: Sequence[str | Path] = ()) -> ConfigLoader:
         # Hydra wants the schema to be the last source.
         schema = SearchPathQuery(provider="schema")
         path.prepend("command-line", f"file://{Path(folder).absolute()}", schema)
+    return ConfigLoaderImpl(path)
+
+
+def with_search_path(loader: ConfigLoader, entries: Sequence[str]) -> ConfigLoader:
+    """Return a loader that looks in hydra.searchpath, too, which Hydra itself forgets after use."""
+    if not entries:
+        return loader
+    path = copy.deepcopy(loader.get_search_path())
+    for entry in entries:
+        path.prepend("hydra.searchpath", entry, SearchPathQuery(provider="schema"))
     return ConfigLoaderImpl(path)
 
 

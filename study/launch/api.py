@@ -18,7 +18,6 @@ command that makes the same plan, and each can resume the other's studies.
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +32,9 @@ from omegaconf import OmegaConf
 
 from reports.api import Result, load
 from study.config.compose import compose_all, read_sweep
+from study.config.hydra_node import check_python
 from study.config.loader import config_loader
+from study.config.params import check_params, written
 from study.config.paths import config_dirs as config_dirs_of
 from study.launch.describe import text
 from study.launch.plan import Plan, look_again, make_plan
@@ -140,8 +141,9 @@ def _factors(loader: ConfigLoader, overrides: Sequence[str]) -> dict[str, Any]:
     composed = loader.load_configuration(
         config_name="config", overrides=list(overrides), run_mode=RunMode.MULTIRUN
     )
-    params = OmegaConf.to_container(composed.hydra.sweeper.params, resolve=True)
-    return {str(key): value for key, value in params.items()} if isinstance(params, dict) else {}
+    check_python(composed.hydra)
+    params = composed.hydra.sweeper.params
+    return check_params(OmegaConf.to_container(params) if OmegaConf.is_config(params) else params)
 
 
 def _override(key: str, value: Any) -> str:
@@ -149,27 +151,11 @@ def _override(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         raise StudyError(f"{key}: must be a value or a list of values, got {value!r}")
     if isinstance(value, str | Path) or not isinstance(value, Iterable):
-        return f"{key}={_typed(value)}"
-    values = [_typed(each) for each in value]
+        return f"{key}={written(value)}"
+    values = [written(each) for each in value]
     # These groups hold several pieces at once: their list is one choice, not a factor.
     is_one_choice = key in ("probe", "tracker") or not values
     return f"{key}=[{','.join(values)}]" if is_one_choice else f"{key}={','.join(values)}"
-
-
-def _typed(value: Any) -> str:
-    """Write one value so that Hydra reads the same value of the same type."""
-    value = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
-    if isinstance(value, int | float):
-        return text
-    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII)
-    if plain and text.lower() not in ("null", "true", "false", "nan", "inf"):
-        return text
-    # Hydra reads a backslash as itself unless a quote follows.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)
-    return f"'{escaped}'"
 
 
 def _importable(folder: str | Path) -> str:

@@ -252,6 +252,33 @@ def test_mistaken_arms_are_told(loader, arguments, told):
     assert told in str(error.value)
 
 
+def test_lists_are_levels(loader):
+    """YAML lists, nested ones and all: never one level that is a list."""
+    params = {
+        "cell": ["lstm", "gru"],
+        "optimizer.lr": [0.1, 1e-3],
+        "clip": ["none"],
+        "seed": [0, 1],
+        "penalty": None,
+        "stop.diverged": [True, False],
+        "study.title": ["a, b", "c"],
+        "probe": [["loss"], ["loss", "transport"]],
+        "hidden": "8,16",
+    }
+    sweep = read_sweep(loader, params, ["seed=3"])
+    assert sweep.factors == {
+        "cell": ["lstm", "gru"],
+        "optimizer.lr": ["0.1", "0.001"],
+        "stop.diverged": ["True", "False"],
+        "study.title": ["'a, b'", "c"],
+        "probe": ["[loss]", "[loss,transport]"],
+        "hidden": ["8", "16"],
+    }
+    assert sweep.fixed == ["clip=none", "seed=3", "penalty=null"]
+    with pytest.raises(StudyError, match=r"is written with its dots \(optimizer\.lr\)"):
+        read_sweep(loader, {"optimizer": {"lr": [0.1]}}, [])
+
+
 def test_excluding_everything_is_told(loader):
     of, combinations = made(
         loader, {"cell": "rnn,gru"}, ["study.exclude=[{when:{depth:1},why:no}]"]
