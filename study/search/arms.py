@@ -15,7 +15,7 @@ from optuna.study import Study, StudyDirection
 from study.config.build import later_settings
 from study.records import StudyError
 from study.search.planning import FACTORS, default, fingerprint
-from study.search.samplers import Grid, pruner, sampler, seed_of
+from study.search.samplers import QMC, Grid, pruner, sampler, seed_of
 from study.search.slots import Budget, Slots
 from study.search.space import show
 from study.search.spec import Arm, Spec
@@ -40,9 +40,12 @@ def load(spec: Spec, arm: Arm, storage: BaseStorage, slot: int) -> Study:
 def slots_of(spec: Spec, arm: Arm, storage: BaseStorage) -> Slots:
     """The slots of an arm's budget.
 
-    Slot 0 gets the default setting if that lies in the space; a grid defines the other slots.
+    Slot 0 gets the default setting if that lies in the space; a grid and a sequence define the
+    other slots.
     """
     grid = Grid.settings(spec.space, spec.settings.seed) if is_grid(spec) else None
+    in_sequence = isinstance(sampler(spec.settings.sampler, 0), QMC)
+    seed = seed_of(spec.settings.seed, arm.name)
     trials = spec.settings.trials
     if grid is not None:
         grid = [setting for setting in grid if setting != arm.default]
@@ -51,6 +54,8 @@ def slots_of(spec: Spec, arm: Arm, storage: BaseStorage) -> Slots:
     def settings(slot: int) -> Mapping[str, Any]:
         if slot == 0:
             return arm.default if arm.default_inside else {}
+        if in_sequence:
+            return QMC.setting(spec.space, seed, slot - 1)
         return grid[slot - 1] if grid is not None else {}
 
     budget = Budget(

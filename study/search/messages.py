@@ -85,6 +85,18 @@ def _print_held(spec: Spec, request: SearchRequest, console: Console) -> None:
             f"held at its default: {key}={level_of(default(spec, spec.arms[0]), key)} (it is in"
             " neither search.per nor the space)",
         )
+    for key, text in request.ranges.items():
+        print_line(
+            console,
+            f"{key}={text} is {show(spec.space[key])}: as in Hydra, a range ends before its stop,"
+            " which hydra-optuna-sweeper would include",
+        )
+    for key, levels in request.replaced.items():
+        print_line(
+            console,
+            f"{key}: search.space is searched, {show(spec.space[key])}, not the experiment's levels"
+            f" {levels}; '{key}=choice({levels})' searches these",
+        )
 
 
 def print_plan(spec: Spec, request: SearchRequest, count: int, console: Console) -> None:

@@ -11,16 +11,18 @@ from typing import Any, get_type_hints
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from study.config.build import build, describe, fits
 from study.config.check import check_all
-from study.config.compose import NO_SUCH_KEY, Combination, HydraComposition, exclusion, with_values
+from study.config.compose import Combination, HydraComposition, exclusion, no_such_key, with_values
 from study.config.compose import compose as compose_by_hydra
+from study.config.params import overrides_of
 from study.config.settings import check_name
 from study.config.setup import set_up
+from study.program import training
 from study.records import NOT_IDENTITY, NUMERICS, StudyError
 from study.search import samplers
 from study.search.objectives import OBJECTIVES, Objective
@@ -45,6 +47,10 @@ class SearchRequest:
     decided: Sequence[str]
     seeds: str | None  # of the tuned study, as typed
     levels: Sequence[str]  # keys of `fixed` that choose a level
+    # Ranges of command line and experiment, as typed, which Optuna's plugin reads otherwise.
+    ranges: Mapping[str, str]
+    # Levels of the experiment, as typed, that search.space does not have.
+    replaced: Mapping[str, str]
 
 
 def make_spec(
@@ -62,7 +68,7 @@ def make_spec(
     if node is None:
         raise StudyError(
             "hydra/sweeper=optuna needs a search: search=default, or one of your own in"
-            " conf/search/ (see python -m study --help)"
+            f" conf/search/ (see {training(many=False)} --help)"
         )
     settings = read_settings(node)
     request = read(loader, params, arguments, node)
@@ -179,12 +185,14 @@ def read(
 ) -> SearchRequest:
     """Sort overrides into factors, searched keys, fixed values and seeds.
 
-    The command line takes precedence over the experiment, and the experiment over search.space.
+    An interval, a range(…) or a choice(…) on the command line takes precedence over the
+    experiment's, and the experiment's over search.space. An experiment's list of levels is of the
+    study that it declares, and a single value is the default setting of a search.
     """
     per = _factors_of_search(node)
     parser = OverridesParser.create(config_loader=loader)
     typed = _by_key(parser.parse_overrides(list(arguments)))
-    others = [f"{key}={value}" for key, value in params.items() if key not in typed]
+    others = overrides_of({key: value for key, value in params.items() if key not in typed})
     declared = _by_key(parser.parse_overrides(others))
     space = {
         key: parser.parse_override(f"{key}={text}")
@@ -193,6 +201,7 @@ def read(
     }
     factors: dict[str, list[str]] = {}
     fixed, held, seeds = [], [], None
+    replaced: dict[str, str] = {}
     for key, override in {**space, **declared, **typed}.items():
         sweeps = override.is_sweep_override()
         interval = sweeps and not override.is_discrete_sweep()
@@ -207,13 +216,17 @@ def read(
         elif key in typed:
             fixed.append(str(override.input_line))
             space.pop(key, None)
-        elif key in declared and key not in space:
-            if interval:
+        elif key in declared and sweeps:
+            if _is_space(override):
                 space[key] = override
-            elif sweeps:
-                held.append(key)
+            elif key in space:
+                domain = to_distribution(space[key])
+                if not all(contains(domain, level) for level in override.sweep_iterator()):
+                    replaced[key] = _value(override)
             else:
-                fixed.append(str(override.input_line))
+                held.append(key)
+        elif key in declared and not (key in space and loader.get_group_options(key)):
+            fixed.append(str(override.input_line))
     if not space:
         raise StudyError(
             "search: the space is empty, so there is nothing to search. Give a key an interval or a"
@@ -229,7 +242,19 @@ def read(
         decided=[key for key in params if key not in (*ordered, *held, "seed")],
         seeds=seeds,
         levels=[key for key in keys if loader.get_group_options(key)],
+        replaced=replaced,
+        ranges={
+            key: _value(override)
+            for key, override in space.items()
+            if override.is_range_sweep() and override is {**declared, **typed}.get(key)
+        },
     )
+
+
+def _is_space(override: Override) -> bool:
+    """Whether a sweep is written as a space: a,b is a list of levels, choice(a,b) a space."""
+    value = override.value()
+    return not (isinstance(value, ChoiceSweep) and value.simple_form)
 
 
 def _by_key(overrides: Sequence[Override]) -> dict[str, Override]:
@@ -395,7 +420,7 @@ def value_at(config: Mapping[str, Any], key: str) -> Any:
     value: Any = config
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise StudyError(f"{key}: {NO_SUCH_KEY}")
+            raise no_such_key(key)
         value = value[part]
     if isinstance(value, Mapping | list):
         raise StudyError(

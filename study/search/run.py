@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from study.config.build import build
@@ -147,6 +148,16 @@ def finish(
             )
             setting["held"] = held(arm.full, arm.between, batch * accumulate)
     SearchStore(spec.search_folder).write(found, tables(spec, slots))
+    best = [  # as hydra-optuna-sweeper writes it, for each arm
+        {"name": arm.study_name, "best_params": one["setting"], "best_value": one["score"]}
+        for arm, result in zip(spec.arms, found["arms"], strict=True)
+        if (one := result["best"])
+    ]
+    text = yaml.safe_dump(best, sort_keys=False, allow_unicode=True)
+    write_whole(
+        spec.search_folder / "optimization_results.yaml",
+        lambda partial: partial.write_text(text, encoding="utf-8"),
+    )
     if found["complete"] and any(arm["best"] for arm in found["arms"]):
         text, path = experiment(spec, request, found, title, question), experiment_path(spec)
         path.parent.mkdir(exist_ok=True)

@@ -41,6 +41,8 @@ def experiment(
         for key, value in fixed
         if key in request.levels and not key.startswith("search")
     ]
+    # The experiment may choose the sweeper of searches.
+    defaults.append({"override /hydra/sweeper": "study"})
     node: dict[str, Any] = {"defaults": [*defaults, "_self_"], "name": tuned_name(spec)}
     for key, value in fixed:
         if key not in request.levels and key.split(".")[0] not in ("search", "name", "plan"):

@@ -10,6 +10,7 @@ import time
 import optuna
 import pytest
 import sqlalchemy.exc
+from optuna.distributions import IntDistribution
 
 from study.config.settings import settings_of
 from study.records import StudyError
@@ -77,6 +78,29 @@ def test_the_command_line_replaces_fixes_and_adds_keys(tmp_path):
     assert request.held == []
     assert {arm.levels["cell"] for arm in spec.arms} == {"gru"}
     assert default(spec, spec.arms[0]).config["hidden"] == 48
+
+
+def test_an_experiments_space_replaces_the_searchs_and_the_command_line_replaces_both(tmp_path):
+    params = {
+        "hidden": "int(interval(4,9))",
+        "batch": [8, 16],  # a list is of the study's levels
+        "depth": [1, 2],
+        "optimizer.lr": 0.002,
+        "dropout": "choice(0.1,0.2)",
+        "clip.threshold": "1,2",
+    }
+    spec, request = plan(tmp_path, *DEFAULT, params=params)
+    assert spec.space["hidden"] == IntDistribution(4, 9)
+    assert spec.space["dropout"].choices == (0.1, 0.2)
+    assert spec.space["batch"].choices == (32, 64, 128)
+    assert request.replaced == {"batch": "8,16"}
+    assert request.held == ["clip.threshold"]
+    assert spec.arms[0].default["optimizer.lr"] == 0.002
+    typed = ["hidden=range(8,17,8)", "dropout=0"]
+    spec, request = plan(tmp_path, *DEFAULT, *typed, params=params)
+    assert spec.space["hidden"] == IntDistribution(8, 16, step=8)
+    assert "dropout" not in spec.space
+    assert request.ranges == {"hidden": "range(8,17,8)"}
 
 
 def test_a_default_outside_the_space_is_known_to_be(tmp_path):

@@ -12,6 +12,9 @@ SEARCH = ("-m", "hydra/sweeper=optuna", "search=lr", "cell=lstm", "initializer=o
 SAID = {
     "hydra.sweeper.n_trials=10": "hydra.sweeper.n_trials: is a name of hydra-optuna-sweeper; here",
     "search.n_trials=10": "here it is search.trials, for each arm",
+    "hydra.sweeper.sampler.seed=1": "here it is search.seed",
+    "hydra/sweeper/sampler=tpe": "here it is search/sampler=NAME",
+    "+hydra.sweeper.study_name=x": "here it is name",
     "search.n_jobs=2": "here it is executor.workers",
     "hydra.sweeper.direction=maximize": "here it is what the task says of its metric",
     "hydra.sweeper.max_failure_rate=0.1": "here it is search.retries",

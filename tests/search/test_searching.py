@@ -42,7 +42,7 @@ def scores(of):
 
 
 @pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2", "grid", "qmc"])
 def test_every_sampler_and_pruner_spends_the_budget(tmp_path, sampler, pruner):
     further = ["optimizer.lr=choice(0.001,0.006,0.03)"] if sampler == "grid" else []
     spec, _ = plan(
@@ -449,6 +449,8 @@ def test_the_tuned_experiment_composes_to_the_settings_that_were_found(tmp_path,
     found = finish(spec, request, slots, title="A title", question="A question?")
     folder = spec.search_folder
     written = yaml.safe_load((folder / "experiment" / f"{committed}_tuned.yaml").read_text())
+    # the experiment may have chosen the sweeper of searches
+    assert {"override /hydra/sweeper": "study"} in written["defaults"]
     assert written["study"]["search"] == f"../{committed}/search"
     path = create_config_search_path(str(conf_folder().resolve()))
     path.prepend(provider="test", path=f"file://{folder.resolve()}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from study.records import StudyError
-from study.search.samplers import Grid
+from study.search.samplers import QMC, Grid
 from study.search.space import at_boundary, contains, to_distribution
 
 
@@ -23,6 +25,8 @@ def of(line: str):
         ("hidden=tag(log,int(interval(16,64)))", IntDistribution(16, 64, log=True)),
         ("dropout=interval(0,1)", FloatDistribution(0.0, 1.0)),
         ("dropout=range(0.0,0.5,0.1)", FloatDistribution(0.0, 0.4, step=0.1)),
+        ("x=range(.5,5.5,step=1)", FloatDistribution(0.5, 4.5, step=1.0)),
+        ("hidden=shuffle(range(1,4))", IntDistribution(1, 3)),
         ("optimizer.lr=tag(log,interval(3e-4,3e-2))", FloatDistribution(3e-4, 3e-2, log=True)),
         ("batch=choice(32,64)", CategoricalDistribution([32, 64])),
         ("clip=none,norm", CategoricalDistribution(["none", "norm"])),
@@ -92,6 +96,25 @@ def test_a_best_value_at_an_edge_of_the_space_is_seen(line, value, edge):
 def test_whether_a_setting_lies_in_a_space(line, inside, outside):
     assert contains(of(line), inside)
     assert not contains(of(line), outside)
+
+
+def test_a_sequence_covers_every_range_evenly_and_belongs_to_its_slots():
+    space = {
+        "lr": of("lr=tag(log,interval(1e-4,1))"),
+        "h": of("h=range(0,8)"),
+        "c": of("c=a,b"),
+        "d": of("d=range(0.0,1.0,0.25)"),
+        "n": of("n=tag(log,int(interval(1,64)))"),
+    }
+    settings = [QMC.setting(space, 3, slot) for slot in range(8)]
+    assert sorted(one["h"] for one in settings) == list(range(8))
+    assert sorted(one["c"] for one in settings) == ["a"] * 4 + ["b"] * 4
+    assert sorted(one["d"] for one in settings) == [0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+    decades = sorted(math.floor(math.log10(one["lr"])) for one in settings)
+    assert decades == [-4, -4, -3, -3, -2, -2, -1, -1]
+    for one in settings:
+        assert all(contains(domain, one[key]) for key, domain in space.items())
+    assert QMC.setting(space, 3, 5) == settings[5] != QMC.setting(space, 4, 5)
 
 
 def test_a_grid_has_every_combination_once_and_one_order():
