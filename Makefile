@@ -24,25 +24,25 @@ sweep: .venv/.ready ## train what is missing of a study and render its report (S
 	@$(PY) -m study.commands run --report experiment=$(STUDY) $(ARGS)
 
 search: .venv/.ready ## tune every arm of a study with the same budget; says how to train the tuned study (STUDY=digits)
-	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=optuna search=default $(ARGS)
+	@$(PY) -m study.commands search experiment=$(STUDY) $(ARGS)
 
 confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, and render its report (ARGS: what the study was trained with)
-	@$(PY) -m study -m experiment=$(STUDY) hydra/sweeper=confirm $(ARGS) && $(PY) -m reports render outputs/$(STUDY)
+	@$(PY) -m study.commands confirm --report experiment=$(STUDY) $(ARGS)
 
 report: .venv/.ready ## render the report of a study again
-	@$(PY) -m reports render outputs/$(STUDY) && $(PY) -m study.artifacts outputs/$(STUDY)
+	@$(PY) -m study.commands report experiment=$(STUDY) $(ARGS) && $(PY) -m study.commands artifacts experiment=$(STUDY) $(ARGS)
 
 sync: .venv/.ready ## upload what W&B logged offline of a study, once (SYNC="--seconds 300": how long to wait for an arrival)
-	@$(PY) -m study.sync outputs/$(STUDY) $(SYNC)
+	@$(PY) -m study.commands sync experiment=$(STUDY) $(ARGS) $(SYNC)
 
 compact: .venv/.ready ## put the finished points of a study into few Parquet files, which every command reads (STUDY=digits)
-	@$(PY) -m study.compact outputs/$(STUDY)
+	@$(PY) -m study.commands compact experiment=$(STUDY) $(ARGS)
 
 index: .venv/.ready ## one page over all studies in outputs/
 	@$(PY) -m reports index outputs
 
 plan: .venv/.ready ## what make sweep would run: points, groups, time; trains nothing
-	@$(PY) -m study -m experiment=$(STUDY) plan=true $(ARGS)
+	@$(PY) -m study.commands plan experiment=$(STUDY) $(ARGS)
 
 # A file's tests stay in one process: what a file prepares once is prepared once. One process more
 # than cores, and two more for the slow tests, which often wait for processes of their own.

@@ -198,8 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if gone := lost(options.folder):
         print(
-            "error: the server does not have the report's files; run `python -m study.artifacts"
-            f" {options.folder}` and then this command again",
+            "error: the server does not have the report's files; run"
+            f" `{command('study.artifacts', str(options.folder))}` and then this command again",
             file=sys.stderr,
         )
     return 1 if left or gone else 0

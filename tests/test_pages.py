@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import reports.__main__
-from study.commands.main import LEVELS, MODULES, REPORTS, levels_parser
+from study.commands.main import LEVELS, MODULES, REPORTS, in_folder, levels_parser
 from study.commands.training import REPORT, TRAINING, for_hydra
 from study.config.compose import compose, compose_all, read_sweep
 from study.config.loader import config_loader
@@ -205,7 +205,7 @@ def judge_subcommand(name: str, arguments: Sequence[str], own: Path) -> None:
         given = [word for word in arguments if word != REPORT]
         judge_study(for_hydra(name, given), own)
     elif name in REPORTS:
-        judge_reports([name, *arguments])
+        judge_reports([name, *in_folder(name, arguments)])
     elif name in LEVELS:
         levels_parser().parse_args(arguments)
     else:

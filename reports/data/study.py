@@ -24,7 +24,7 @@ from study.design.problems import of_problem
 from study.records import POINTS, SIZES, STATUSES, StudyError
 from study.store import Store
 from study.store.ends import with_ends
-from study.store.validate import MEND
+from study.store.validate import mend
 
 FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
 MISSING = "missing"
@@ -140,7 +140,8 @@ class Study:
             ) from error
         if damage := malformed_part(declaration) or malformed_launches(launches):
             raise StudyError(
-                f"study.json of {self.name}: damaged ({damage} is of another form). {MEND}"
+                f"study.json of {self.name}: damaged ({damage} is of another form)."
+                f" {mend(self.store.folder)}"
             )
         return declaration, launches
 

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from reports.data.judged_again import as_judged
 from reports.formatting import score_number
+from study.program import command
 from study.records import StudyError
 from study.store import CONFIG, Store
 from study.store.privacy import private
@@ -259,7 +260,8 @@ def find(store: Store, point: str) -> str:
     sentence = (
         f"{len(fitting)} points begin with it: {', '.join(fitting[:5])}"
         if fitting
-        else f"python -m reports table {store.folder} lists the {len(there)} that are stored"
+        else f"{command('reports', 'table', str(store.folder))} lists the {len(there)} that are"
+        " stored"
     )
     raise StudyError(f"{point!r}: not the id of one point of {store.folder}; {sentence}")
 

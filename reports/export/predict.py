@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from reports.export.export import WRITTEN, model_module
+from study import program
 from study.records import StudyError
 
 
@@ -82,8 +83,8 @@ def _check(folder: Path) -> None:
     lacking = [name for name in WRITTEN[:2] if not (folder / name).is_file()]
     if lacking:
         raise StudyError(
-            f"{folder}: no exported network ({', '.join(lacking)} missing). Make one with python -m"
-            " reports export DIR POINT"
+            f"{folder}: no exported network ({', '.join(lacking)} missing). Make one with"
+            f" {program.command('reports', 'export', 'DIR', 'POINT')}"
         )
     path = folder / "config.json"
     try:

@@ -10,14 +10,18 @@ import argparse
 import difflib
 import gc
 import importlib
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from study import __version__
-from study.commands.training import TRAINING, train
+from study.commands.overrides import Overrides
+from study.commands.training import TRAINING, sections, train
 from study.config.levels import groups, listed
+from study.config.paths import config_dirs
 from study.records import StudyError
 
 REPORTS = {
@@ -42,6 +46,9 @@ MODULES = {
 }
 LEVELS = {"levels": "list the levels of all groups, or of one, with their descriptions"}
 ALIASES = {"render": "report"}
+WITH_SECTIONS = ("report", "check")  # they take --config-dir
+# They read the study of a folder, or of the overrides that it was trained with.
+OF_STUDY = ("report", "status", "table", "check", "compact", "sync", "artifacts")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if name in TRAINING:
             return train(name, rest)
-        return int(_command(name)(rest) or 0)
+        return int(_command(name)(in_folder(name, rest) if name in OF_STUDY else rest) or 0)
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -110,6 +117,27 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     if name in LEVELS:
         return list_levels
     raise StudyError(f"gradient-study: there is no subcommand {name!r}{nearest(name)}")
+
+
+def in_folder(name: str, arguments: Sequence[str]) -> list[str]:
+    """Arguments with the folder of a study instead of its overrides, if they begin with one.
+
+    `report experiment=quick name=mine` reads outputs/mine. Raises StudyError.
+    """
+    first = next(iter(arguments), "")
+    if not re.match(r"[\w./+]+=", first) or Path(first).is_dir():
+        return list(arguments)
+    folders = config_dirs(arguments)
+    values = {after for word, after in itertools.pairwise(arguments) if word[:1] == "-"}
+    kept = [
+        word
+        for word in arguments
+        if (word.startswith("-") or word in values)
+        and not word.startswith(("--config-dir", "-cd"))
+        and word not in folders
+    ]
+    own = sections(folders) if name in WITH_SECTIONS else []
+    return [str(Overrides(arguments).folder()), *own, *kept]
 
 
 def nearest(name: str) -> str:

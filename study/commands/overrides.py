@@ -56,8 +56,8 @@ class Overrides:
         name, parent = str(keys["name"]), str(keys["store.folder"])
         if "${" in name + parent:
             raise StudyError(
-                "--report: name and store.folder must be written out, got"
-                f" {parent}/{name}; leave --report out, and the launch prints the command"
+                "name and store.folder must be written out for the report to be found, got"
+                f" {parent}/{name}; without --report the launch prints the command for it"
             )
         return Path(parent) / name
 

@@ -51,10 +51,15 @@ def train(name: str, arguments: Sequence[str]) -> int:
 
 def report(folder: Path, config_folders: Sequence[str]) -> int:
     """Render a study's report and log it to W&B where the study is tracked; the exit status."""
-    own = [path for path in config_folders if (Path(path) / "section").is_dir()]
-    options = ["--config-dir", own[-1]] if own else []
-    rendered = importlib.import_module("reports.__main__").main(["render", str(folder), *options])
+    arguments = ["render", str(folder), *sections(config_folders)]
+    rendered = importlib.import_module("reports.__main__").main(arguments)
     return int(rendered or importlib.import_module("study.artifacts").main([str(folder)]))
+
+
+def sections(config_folders: Sequence[str]) -> list[str]:
+    """The option of a report for a folder with sections of the user's own."""
+    own = [path for path in config_folders if (Path(path) / "section").is_dir()]
+    return ["--config-dir", own[-1]] if own else []
 
 
 def for_hydra(name: str, arguments: Sequence[str]) -> list[str]:
@@ -65,7 +70,8 @@ def for_hydra(name: str, arguments: Sequence[str]) -> list[str]:
     if name == "search":
         keys = {key_of(argument) for argument in given}
         given += [] if SWEEPER in keys else [f"{SWEEPER}=optuna"]
-        given += [] if "search" in keys else ["search=default"]
+        chosen = "search" in keys or "search" in Overrides(given).chosen
+        given += [] if chosen else ["search=default"]
     if name == "confirm":
         given.append(f"{SWEEPER}=confirm")
     many = name in ("search", "confirm") or (name != "point" and varies(given))

@@ -11,12 +11,13 @@ import builtins
 import importlib.util
 import keyword
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from study.config.paths import conf_folder
-from study.program import command
+from study.program import command, python, training
 from study.records import StudyError
 
 SKELETONS = Path(__file__).parent / "skeletons"
@@ -132,13 +133,13 @@ def check_name(kind: str, name: str, into: Path) -> None:
 def next_steps(kind: str, name: str, into: Path, written: Sequence[Path]) -> str:
     """List the files written and the commands that try the new piece."""
     run = (
-        f"python -m reports render outputs/STUDY --config-dir {into}"
+        command("reports", "render", "outputs/STUDY", "--config-dir", str(into))
         if kind == "section"
-        else f"python -m study -m --config-dir {into} {STUDY_ARGUMENTS[kind]}"
+        else f"{training(many=True)} --config-dir {shlex.quote(str(into))} {STUDY_ARGUMENTS[kind]}"
     )
     commands: Mapping[str, str] = {
-        "its own test": f"python -m pytest {into / f'test_{name}.py'}",
-        "all rules   ": f"python -m study.check {into}   (make check-plugin DIR={into})",
+        "its own test": shlex.join([python(), "-m", "pytest", str(into / f"test_{name}.py")]),
+        "all rules   ": command("study.check", str(into)),
         "in a study  ": run.format(name=name),
     }
     return "\n".join(

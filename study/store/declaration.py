@@ -10,7 +10,7 @@ from typing import Any
 from study.records import SCHEMA, StudyError
 from study.store.atomic import writable, write_whole
 from study.store.digests import is_intact, signed
-from study.store.validate import MEND, wrong_study
+from study.store.validate import mend, wrong_study
 
 NAME = "study.json"
 ADOPTED = "adopted"  # in a fingerprint: the runs were trained elsewhere (study.adopt)
@@ -35,9 +35,9 @@ class Declaration:
             study = json.loads(self.path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise StudyError(
-                f"{self.path}: damaged, not readable as JSON ({error}). {MEND}"
+                f"{self.path}: damaged, not readable as JSON ({error}). {mend(self.folder)}"
             ) from error
-        if wrong := wrong_study(study):
+        if wrong := wrong_study(study, self.folder):
             raise StudyError(f"{self.path}: {wrong}")
         return {"fingerprint": {}, "launches": [], **study}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from study.records import SCHEMA, StudyError
 from study.store.digests import digest, signed
-from study.store.validate import MEND, wrong_result
+from study.store.validate import mend, wrong_result
 
 RESULT, CONFIG, OVERRIDES = "result.json", "config.yaml", "overrides"
 WEIGHTS = "weights.safetensors"
@@ -47,7 +47,7 @@ class Damaged(StudyError):
         compacted = path.parent.parent.name == "parts"
         name = "/".join(path.parts[-3:]) if compacted else path.name
         self.why = f"{name}: damaged ({why})."
-        super().__init__(f"{path}: damaged ({why}). {MEND}")
+        super().__init__(f"{path}: damaged ({why}). {mend(path.parents[2])}")
 
 
 class Invalid(ValueError):

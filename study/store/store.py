@@ -39,7 +39,7 @@ from study.store.folders import Folders, survey_folders
 from study.store.part import Content, Part
 from study.store.point import CONFIG, WEIGHTS, Damaged, PointRecord, Version
 from study.store.table import ROWS, arrow_table, frame_of, known, rows_of
-from study.store.validate import MEND
+from study.store.validate import mend
 
 CHUNK = 1000  # points per job of a survey
 T = TypeVar("T")
@@ -252,7 +252,7 @@ class Store:
         points, damaged = self.survey(whole=False, processes=processes)
         for id, why in damaged.items():
             if id.startswith("parts/"):
-                raise StudyError(f"{self.folder / id}: {why} {MEND}")
+                raise StudyError(f"{self.folder / id}: {why} {mend(self.folder)}")
             if self.version(id) is not None:
                 self.result(id)  # raises
         return points

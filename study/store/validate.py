@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from study.program import command
 from study.records import ENDED, OUTCOMES, POINTS, SCHEMA, STATES, STATUSES, VERDICTS
 from study.store.digests import is_intact
 
-MEND = "python -m reports status DIR --repair sets it aside, and the same study trains it again"
 ALLOWED = {  # values of text columns
     "status": STATUSES,
     "verdict": VERDICTS,
@@ -52,10 +52,16 @@ def wrong_result(result: Any, data: bytes, id: str) -> str | None:
     return "it has no status" if result["row"].get("status") is None else None
 
 
-def wrong_study(study: Any) -> str | None:
-    """What is wrong with the content of a study.json."""
+def mend(folder: Path) -> str:
+    """What to do about damage in the folder of a study."""
+    repair = command("reports", "status", str(folder), "--repair")
+    return f"{repair} sets it aside, and the same study trains it again"
+
+
+def wrong_study(study: Any, folder: Path) -> str | None:
+    """What is wrong with the content of the study.json of `folder`."""
     if not isinstance(study, dict):
-        return f"damaged, it is not a JSON object. {MEND}"
+        return f"damaged, it is not a JSON object. {mend(folder)}"
     schema = study.get("schema", 0)
     if not isinstance(schema, int) or schema > SCHEMA:
         return f"schema {schema!r} is newer than this program reads ({SCHEMA})"
@@ -65,7 +71,7 @@ def wrong_study(study: Any) -> str | None:
         or not isinstance(launches, list)
         or not all(isinstance(launch, dict) for launch in launches)
     ):
-        return f"damaged, its fingerprint or its launches are not valid. {MEND}"
+        return f"damaged, its fingerprint or its launches are not valid. {mend(folder)}"
     return None
 
 

@@ -108,7 +108,7 @@ def test_the_folder_of_a_study_follows_its_overrides_and_its_experiment(tmp_path
     assert folder("experiment=quick", "name=b", "store.folder='a b'") == "a b/b"
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "own.yaml").write_text("# @package _global_\nname: ${cell}\n")
-    with pytest.raises(study.StudyError, match="--report: name and store"):
+    with pytest.raises(study.StudyError, match="name and store.folder must be written out"):
         folder("--config-dir", str(tmp_path), "experiment=own")
 
 
