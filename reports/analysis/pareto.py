@@ -80,14 +80,12 @@ def fronts(study: Study, frame: pd.DataFrame, *, draws: int, seed: int) -> pd.Da
     rng = np.random.default_rng(seed)
     shifts = _test_set_shifts(study, means.index, draws, rng)
     centre = means.to_numpy()
+    stretch = np.sqrt(sizes / (sizes - 1).clip(lower=1)).to_numpy()[:, None]
     of_arm = [frame.loc[frame["arm"] == arm, list(AIMS)].to_numpy() for arm in means.index]
     hits = np.zeros(len(means))
     for shift in shifts:
         drawn = np.stack([own[rng.integers(0, len(own), len(own))].mean(0) for own in of_arm])
-        drawn = (
-            centre
-            + (drawn - centre) * np.sqrt(sizes / (sizes - 1).clip(lower=1)).to_numpy()[:, None]
-        )
+        drawn = centre + (drawn - centre) * stretch
         drawn[:, AIMS.index("score")] += shift
         drawn[:, AIMS.index("cost")] = centre[:, AIMS.index("cost")]
         hits += front(drawn, noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ MAX_SEEDS = 10_000  # per arm
 SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 and 1
 
 
+@functools.cache
 def noncentrality(df: float, level: float, power: float) -> float:
     """The difference in standard errors that a two-sided t test finds with probability `power`."""
     from scipy import optimize, stats  # slow to import, and every launch imports this module
