@@ -1,4 +1,4 @@
-"""The wheel carries what a run needs, and both ways to install find their configuration."""
+"""The wheel carries what a run needs; tests/test_end_to_end.py runs the source tree."""
 
 from __future__ import annotations
 
@@ -90,16 +90,6 @@ def run(folder: Path, where: Path, *arguments: object) -> None:
 
 
 TINY = ("updates=2", "hidden=4", "tracker=[]", "probe=[transport]", "name=tiny")
-
-
-def test_a_study_runs_from_an_empty_folder(tmp_path):
-    """From the source tree; the wheel is tried with pieces of a user's own, below."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    run(empty, ROOT, "study", "-m", "cell=rnn,gru", "task.form=row", *TINY)
-    run(empty, ROOT, "reports", "render", "outputs/tiny")
-    assert (empty / "outputs" / "tiny" / "report.html").stat().st_size > 10_000
-    assert [path.name for path in empty.iterdir()] == ["outputs"]
 
 
 def test_the_wheel_runs_a_study_of_a_users_own_cell_initializer_table_and_section(wheel, tmp_path):

@@ -10,10 +10,10 @@ from tests.campaigns.fuzz import Box, Found, campaign
 pytestmark = pytest.mark.slow
 
 
-def test_some_hundred_inputs_end_in_words():
-    found = campaign(300, 1)
+def test_a_hundred_inputs_end_in_words():
+    found = campaign(120, 1)
     assert found.wrong == {}, "\n".join(found.lines())
-    assert sum(found.tried.values()) >= 290
+    assert sum(found.tried.values()) >= 110
     assert found.ended["status 0"] and found.ended["status 2"], "some are accepted, some refused"
 
 
