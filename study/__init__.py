@@ -34,6 +34,9 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Imported when first asked for: commands that need no torch do not wait for it."""
+    if name in ("plan", "run"):
+        # On a system that cannot train, the imports below would fail with less to read.
+        importlib.import_module("study.machine.system").check_system()
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

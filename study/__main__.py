@@ -7,6 +7,8 @@ import importlib
 import sys
 
 from study.config.help import asks_for_help, text
+from study.machine.system import check_system
+from study.records import StudyError
 
 TRAINING = "study.hydra_command"
 
@@ -16,6 +18,7 @@ def main() -> None:
     if asks_for_help(sys.argv[1:]):
         print(text(sys.argv[1:]))
     else:
+        _check_system()
         importlib.import_module(TRAINING).main()
 
 
@@ -23,12 +26,21 @@ def start() -> None:
     """`main` where it is all that this process does."""
     try:
         if not asks_for_help(sys.argv[1:]):
+            _check_system()
             importlib.import_module(TRAINING)
             # Imported objects stay: collecting them again would take as long as planning points.
             gc.freeze()
         main()
     finally:
         gc.freeze()  # saves most of a second when Python exits
+
+
+def _check_system() -> None:
+    try:
+        check_system()
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -34,15 +34,12 @@ class Progress:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.percentage:>3.0f} %, elapsed"),
             TimeElapsedColumn(),
             TextColumn("left"),
+            TimeRemainingColumn(),
         )
-        self.bar = (
-            Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
-            if console.is_terminal
-            else None
-        )
+        self.bar = Bar(*columns, console=console, transient=True) if console.is_terminal else None
         self.task = self.bar.add_task(self._summary(), total=self.total) if self.bar else None
 
     def __enter__(self) -> Progress:

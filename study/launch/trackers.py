@@ -6,9 +6,11 @@ off with one warning and the study continues. The next launch sends it what it h
 
 from __future__ import annotations
 
+import io
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,11 +20,13 @@ from rich.console import Console
 
 from study.config.build import build
 from study.interfaces import Tracker
+from study.launch.console import print_line
 from study.machine.orphans import end
 from study.machine.processes import start
 from study.store import Damaged, Store
 
 START_SECONDS = 300.0  # for its process to start: slow imports are not the tracker's fault
+SHOWN_AFTER = 2.0  # seconds of waiting for trackers at the end, after which that is shown
 Message = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tags
 
 
@@ -49,8 +53,51 @@ class Trackers:
         for sink in self.sinks:
             sink.now = sink.now or now
             sink.queue.put(None)
+        deadline = time.monotonic() + SHOWN_AFTER
         for sink in self.sinks:
-            sink.thread.join()
+            sink.thread.join(max(deadline - time.monotonic(), 0.0))
+        self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        """Say which trackers still have points to send, until they have sent them."""
+        if not self.sinks:
+            return
+        console = self.sinks[0].console
+        if not console.is_terminal:
+            if waiting := self._waiting():
+                print_line(console, waiting)
+            for sink in self.sinks:
+                sink.thread.join()
+            return
+        with console.status("") as status:
+            while waiting := self._waiting():
+                status.update(waiting)
+                time.sleep(0.1)
+
+    def _waiting(self) -> str:
+        left = [
+            f"{sink.name} ({sink.queue.qsize()} to go)"
+            for sink in self.sinks
+            if sink.thread.is_alive()
+        ]
+        return f"waiting for trackers: {', '.join(left)}" if left else ""
+
+
+class Said(str):
+    """A line that a tracker has printed: not an answer."""
+
+
+class Lines(io.TextIOBase):
+    """Sends printed lines to the launch, which shows them beside its progress, not inside it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.rest = connection, ""
+
+    def write(self, text: str) -> int:
+        *lines, self.rest = (self.rest + text).split("\n")
+        for line in lines:
+            self.connection.send(Said(line))
+        return len(text)
 
 
 class Sink:
@@ -87,22 +134,24 @@ class Sink:
         try:
             if message is not None:
                 self.connection.send(message)
-            wrong = (
-                self.connection.recv()
-                if self.connection.poll(seconds)
-                else f"no answer for {seconds:g} s (store.tracker_seconds)"
-            )
+            while isinstance(wrong := self._received(seconds), Said):
+                print_line(self.console, wrong)
         except (EOFError, OSError):
             self.process.join(self.seconds)
             wrong = f"its process died (exit status {self.process.exitcode})"
         if wrong:
-            self.console.print(
+            print_line(
+                self.console,
                 f"warning: tracker {self.name} is switched off, the study continues ({wrong})",
-                markup=False,
-                highlight=False,
-                style="yellow",
+                "yellow",
             )
         return not wrong
+
+    def _received(self, seconds: float) -> str | None:
+        if self.connection.poll(seconds):
+            received: str | None = self.connection.recv()
+            return received
+        return f"no answer for {seconds:g} s (store.tracker_seconds)"
 
 
 def serve(
@@ -112,11 +161,11 @@ def serve(
     message with None, or with what went wrong.
     """
     connection.send(None)
+    sys.stdout = Lines(connection)
     try:
         tracker: Tracker = build(node, f"tracker.{name}")
         tracker.open(study, Path(folder))
         while True:
-            sys.stdout.flush()
             connection.send(None)
             message = connection.recv()
             if message == "close":

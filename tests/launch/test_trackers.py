@@ -60,12 +60,17 @@ BAD = {
 
 def test_each_that_fails_is_one_warning_and_the_others_hear_everything(store, tmp_path, capfd):
     bad = {f"{how} at {when}": sink(tmp_path / how, when, how) for when, how in BAD}
-    said = told(store, {**bad, "good": sink(tmp_path / "good")}, capfd, 8.0)
+    good = sink(tmp_path / "good", "open", "print")
+    said = told(store, {**bad, "good": good}, capfd, 8.0).splitlines()
     expected = [
         f"warning: tracker {how} at {when} is switched off, the study continues ({why})"
         for (when, how), why in BAD.items()
     ]
-    assert sorted(said.splitlines()) == sorted(expected)
+    assert sorted(line for line in said if line.startswith("warning")) == sorted(expected)
+    others = [line for line in said if not line.startswith("warning")]
+    assert "a word, and a line" in others, "printed by the launch, beside its progress"
+    assert [line for line in others if line.startswith("waiting for trackers: hang at open (")]
+    assert len(others) == 2
     assert (tmp_path / "good").read_text().split() == IDS
     assert gone([int((tmp_path / "hang.helper").read_text())]), (
         "what it has started is ended with it"

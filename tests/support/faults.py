@@ -184,6 +184,10 @@ class Sink(Tracker):
 
     def _at(self, when: str) -> None:
         if when == self.when:
+            if self.how == "print":
+                print("a word,", end=" ")
+                print("and a line")
+                return
             if self.how == "raise":
                 raise OSError(28, "No space left on device")
             if self.how == "die":
