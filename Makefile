@@ -2,14 +2,18 @@
 STUDY ?= digits
 ARGS ?=
 PYTHON ?= python3
+# cpu: torch without CUDA where an index of pip's configuration has it; cuda: as pip finds it.
+TORCH ?= $$(command -v nvidia-smi >/dev/null && echo cuda || echo cpu)
 PY := .venv/bin/python
-FLAGS := PIP_DISABLE_PIP_VERSION_CHECK=1
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip
+INSTALL := $(PIP) install -c constraints.txt -c .venv/.torch
 
 .DEFAULT_GOAL := help
 .PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo "  TORCH=cpu or TORCH=cuda chooses what is installed (without nvidia-smi: cpu)"
 	@echo "  STUDY=NAME chooses conf/experiment/NAME.yaml (now: $(STUDY)); ARGS=\"...\" are Hydra overrides"
 
 setup: .venv/.ready ## the environment: .venv with the versions of constraints.txt
@@ -115,16 +119,36 @@ clean: ## remove the environment and caches; results in outputs/ stay
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	@echo "setting up .venv (once; a minute or two)"
+	@echo "setting up .venv (once; some minutes)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "error: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 2; }
 
-# The stamp holds the pins it was made with: a file's date is no reason to install again, its content is.
-.venv/.ready: constraints.txt pyproject.toml | .venv/bin/python
-	@cat constraints.txt pyproject.toml | cksum > .venv/.pins; \
-	if ! cmp -s .venv/.pins .venv/.pins-ready; then \
-	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e . && cp .venv/.pins .venv/.pins-ready; fi && touch $@
+# Says which torch comes and how much that is, before the download; pip index only reads a list.
+# Elsewhere than on Linux x86_64 there is one build.
+CHOOSE_TORCH = pin=$$(sed -n 's/^torch==//p' constraints.txt); touch .venv/.torch; \
+	case "$(TORCH) $$(uname -sm)" in \
+	  "cpu Linux x86_64") \
+	    if $(PIP) index versions torch 2>/dev/null | grep -qwF "$$pin+cpu"; then \
+	      echo "torch==$$pin+cpu" > .venv/.torch; \
+	      echo "installing with torch $$pin for CPUs: .5 GB to download (TORCH=cuda for a GPU: 3 GB)"; \
+	    else echo "installing with torch $$pin for CUDA: 3 GB to download. No index that pip is configured with has"; \
+	      echo "$$pin+cpu; with one that has it (pip config set global.extra-index-url URL) it is .5 GB"; fi;; \
+	  "cuda Linux x86_64") echo "torch!=$$pin+cpu" > .venv/.torch; \
+	    echo "installing with torch $$pin for CUDA: 3 GB to download";; \
+	  cpu*|cuda*) echo "installing with torch $$pin: .5 GB to download";; \
+	  *) echo "error: TORCH is cpu or cuda, got $(TORCH)" >&2; exit 2;; \
+	esac
 
+# The stamp holds the pins it was made with: a file's date is no reason to install again, its content is.
+ifeq ($(origin TORCH),command line)
+.PHONY: .venv/.ready
+endif
+.venv/.ready: constraints.txt pyproject.toml | .venv/bin/python
+	@{ cat constraints.txt pyproject.toml; echo "$(TORCH)"; } | cksum > .venv/.pins; \
+	if ! cmp -s .venv/.pins .venv/.pins-ready; then \
+	  $(CHOOSE_TORCH); $(INSTALL) -e . && cp .venv/.pins .venv/.pins-ready; fi && touch $@
+
+# aeon: for its data alone
 .venv/.ready-dev: .venv/.ready
 	@if ! cmp -s .venv/.pins-ready .venv/.pins-dev; then \
-	  $(FLAGS) $(PY) -m pip install --quiet -c constraints.txt -e '.[dev]' && \
-  $(FLAGS) $(PY) -m pip install --quiet --no-deps -c constraints.txt aeon && cp .venv/.pins-ready .venv/.pins-dev; fi && touch $@  # aeon: for its data alone
+	  $(INSTALL) --quiet -e '.[dev]' && $(INSTALL) --quiet --no-deps aeon && \
+	  cp .venv/.pins-ready .venv/.pins-dev; fi && touch $@
