@@ -15,6 +15,7 @@ from study.design.power import is_share, resolvable, shares_floor
 from study.interfaces import TaskFacts, duration
 from study.launch.console import print_line
 from study.launch.declaration import notes_on_models
+from study.launch.estimate import around
 from study.launch.plan import Plan, check_sources
 from study.modules.cost import seconds_per_update
 
@@ -63,8 +64,11 @@ def show(plan: Plan, console: Console) -> None:
         )
     of_their_own = any(set_up(point.config).trainer is not None for point in plan.missing)
     unknown = "how long trainers of your own take is not known" if of_their_own else None
-    seconds = duration(plan.seconds(groups))
-    rough = f"about {seconds} on {executor.workers} workers, a rough estimate"
+    seconds = plan.seconds(groups)
+    rough = (
+        f"training takes about {duration(seconds)} on {executor.workers} workers, with start-up and"
+        f" report {duration(seconds + around(len(plan.points)))}, if nothing else runs here"
+    )
     cost = executor.describe(groups) or unknown or rough
     print_line(console, f"{cost}; results go to {plan.folder}")
 

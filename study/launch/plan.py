@@ -20,6 +20,7 @@ from study.config.setup import set_up
 from study.config.sources import own_sources
 from study.design.comparisons import check_named_levels
 from study.interfaces import Executor, Group, Point
+from study.launch.estimate import training
 from study.launch.others import others, values
 from study.records import NUMERICS, StudyError, identity
 from study.store import Damaged, Store
@@ -102,13 +103,12 @@ class Plan:
 
     @property
     def estimate(self) -> float:
-        """Seconds that training the missing points may take, roughly."""
+        """Seconds that training the missing points may take on this machine while it is idle."""
         return self.seconds(self.groups)
 
     def seconds(self, groups: Sequence[Group]) -> float:
-        """Seconds that training these groups side by side may take, roughly."""
-        workers = max(min(self.executor.workers, len(groups)), 1)
-        return sum(group.cost for group in groups) / workers
+        """Seconds that training these groups side by side may take on this machine."""
+        return training(groups, self.executor.workers, self.settings.device)
 
     def cut(self, points: Sequence[Point], workers: int, max_members: int) -> list[Group]:
         """Cut points into groups whose members resume at the same update."""

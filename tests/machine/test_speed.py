@@ -1,0 +1,56 @@
+"""The machine's speed is timed once, and estimates of plans follow it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from study.launch.estimate import around, training
+from study.machine import speed
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    speed.slowness.cache_clear()
+    yield tmp_path / "rnn-gradient-study" / "speed.json"
+    speed.slowness.cache_clear()
+
+
+def test_it_is_kept_and_timed_again_where_that_cannot_be_read(cache: Path):
+    first = speed.slowness()
+    assert 0.1 < first < 100
+    (kept,) = json.loads(cache.read_text()).items()
+    assert kept[1] == pytest.approx(first * speed.REFERENCE)
+    cache.write_text(json.dumps({kept[0]: 10 * speed.REFERENCE}))
+    speed.slowness.cache_clear()
+    assert speed.slowness() == pytest.approx(10)
+    for spoiled in ("", "[]", '{"another machine": 1}', json.dumps({kept[0]: "fast"})):
+        cache.write_text(spoiled)
+        speed.slowness.cache_clear()
+        assert 0.1 < speed.slowness() < 100
+        assert list(json.loads(cache.read_text())) == [kept[0]]
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(cache: Path):
+    cache.parent.write_text("a file where the folder should be")
+    assert 0.1 < speed.slowness() < 100
+
+
+def test_training_takes_longer_on_a_slower_machine_and_no_less_than_its_longest_group(cache: Path):
+    cache.parent.mkdir()
+    cache.write_text(json.dumps({speed._machine(): 2 * speed.REFERENCE}))
+
+    def group(cost: float, **own: object) -> SimpleNamespace:
+        return SimpleNamespace(cost=cost, points=[SimpleNamespace(config={"updates": 1000, **own})])
+
+    assert training([group(10)], 2, "cpu") == pytest.approx(2 * (10 + 1))
+    assert training([group(10), group(10), group(10)], 2, "cpu") == pytest.approx(33)
+    assert training([group(10), group(1)], 2, "cpu") == pytest.approx(22)
+    assert training([group(10, model={})], 2, "cpu") == 10, "a model of one's own is timed itself"
+    assert training([], 2, "cpu") == 0
+    assert around(100) > around(10) > 0
