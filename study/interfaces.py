@@ -846,6 +846,8 @@ def duration(seconds: float) -> str:
     """Seconds in words, for Executor.describe."""
     if seconds < 90:
         return f"{seconds:.0f} s"
+    if seconds < 570:
+        return f"{seconds / 60:.2g} min"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
