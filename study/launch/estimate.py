@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from study.interfaces import Group
 from study.machine.speed import slowness
 
-# On the reference machine (study/machine/speed.py), fitted to the default study and quick.
-UPDATE = 1e-3  # seconds that an update of a group takes however small its networks are
-START = 7.0  # until the first update
-PAGE, POINT = 4.0, 0.03  # the report: of a small study, and for each point
+# Seconds on the reference machine (study/machine/speed.py), fitted to the default study and quick.
+UPDATE = 1e-3  # an update of a group, however small its networks are
+START = 12.0  # until the first update, and at the end until trackers have logged the last points
+PAGE, POINT = 6.0, 0.03  # the report of a small study, and for each point
 
 
 def training(groups: Sequence[Group], workers: int, device: str) -> float:
