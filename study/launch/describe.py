@@ -69,7 +69,7 @@ def show(plan: Plan, console: Console) -> None:
         f"training takes about {duration(seconds)} on {executor.workers} workers, with start-up and"
         f" report {duration(seconds + around(len(plan.points)))}, if nothing else runs here"
     )
-    cost = executor.describe(groups) or unknown or rough
+    cost = executor.describe(groups) or unknown or (rough if groups else "nothing to train")
     print_line(console, f"{cost}; results go to {plan.folder}")
 
 
