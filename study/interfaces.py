@@ -786,7 +786,11 @@ class ProfileProbe(Probe):
 
 
 class Tracker(ABC):
-    """A sink for finished points; if it raises, it is switched off with a warning."""
+    """A sink for points, in a process of its own; if it raises, it is switched off with a warning.
+
+    A tracker with `update` and a setting `rows` (evenly spread updates, null: every one) also
+    receives points while they train.
+    """
 
     @abstractmethod
     def open(self, study: str, folder: Path) -> None:
@@ -799,6 +803,21 @@ class Tracker(ABC):
         Read the folder through study.store.Store, since it may be compacted. Called again for
         points that an earlier launch has logged.
         """
+
+    def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record new rows of a point in training, every few seconds, in the order of updates.
+
+        A row has columns of records.HISTORY, without those that hold nothing; `time`, Unix time
+        when the update was made, if that is known; `states` at a probe stage: [{layer, D, U}, …];
+        and `diverged` (true) where training ended like that. After an interruption rows come again
+        from the first one on, with the same numbers. Points that train for a few seconds, and
+        trials of a search, come to `log` only.
+        """
+        return
+
+    def fail(self, point: str, reason: str) -> None:
+        """A point, by id, has failed and will not come to `log`."""
+        return
 
     @abstractmethod
     def close(self) -> None: ...
@@ -879,8 +898,9 @@ class Executor(ABC):
         """Train the groups, store their points and yield events as they occur.
 
         A group is claimed when it is taken from `groups`: take it late. Events are {"event": KIND,
-        …} with these kinds and keys: progress (ids, update) · stored (ids) · failed (group, ids,
-        lost, reason) · given up (ids, reason: no longer tried) · retried (group, ids, reason, how)
-        · note (text) · stopped (reason: nothing else is tried). Closing the iterator, or a
+        …} with these kinds and keys: progress (ids, update) · rows (ids, rows: {id: as
+        Tracker.update receives them}) · stored (ids) · failed (group, ids, lost, reason) · given up
+        (ids, reason: no longer tried) · retried (group, ids, reason, how) · note (text) · stopped
+        (reason: nothing else is tried). Closing the iterator, or a
         KeyboardInterrupt inside it, writes checkpoints and ends what runs (loop.Stopped).
         """

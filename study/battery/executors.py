@@ -14,7 +14,7 @@ from study.interfaces import Block, Event, Executor, Group, InitFacts
 from study.store import Store
 from study.training.engine import run_group
 
-NAMES = "progress, stored, failed, given up, retried, note, stopped"
+NAMES = "progress, rows, stored, failed, given up, retried, note, stopped"
 
 
 class Jammed(Standing):

@@ -110,7 +110,7 @@ def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) 
         stored = [id for id in (point.id for point in plan.points) if _has_result(plan, id)]
         trackers.send(store, stored)
         print_start(plan, shared.groups, console)
-        with contextlib.closing(shared.train()) as stored_ids:
+        with contextlib.closing(shared.train(trackers.update)) as stored_ids:
             for ids in stored_ids:
                 trackers.send(store, ids)
     except KeyboardInterrupt:

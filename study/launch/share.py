@@ -7,11 +7,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 
-from study.interfaces import Event, Executor, Group
+from study.interfaces import Event, Executor, Group, Point
 from study.launch.console import note
 from study.launch.plan import Plan
 from study.launch.progress import Progress
@@ -19,6 +20,7 @@ from study.store import Store
 from study.store.leases import Leases, claim
 
 POLL_SECONDS = 1.0  # while waiting for points that others hold
+OnRows = Callable[[Point, Sequence[Mapping[str, Any]]], None]
 
 
 class Shared:
@@ -38,11 +40,17 @@ class Shared:
         self.given_up: Counter[str] = Counter()
         self.stopped: str | None = None
         self.printed: set[str] = set()
+        self.points = {point.id: point for point in plan.points}
+        self.on_rows: OnRows
 
-    def train(self) -> Generator[list[str]]:
-        """Yield ids of points as this launch stores them, failed ones included; show progress."""
+    def train(self, on_rows: OnRows) -> Generator[list[str]]:
+        """Yield ids of points as this launch stores them, failed ones included; show progress.
+
+        `on_rows` receives rows of points in training (Tracker.update).
+        """
         if not self.left:
             return
+        self.on_rows = on_rows
         with Progress(self.groups, self.console) as progress:
             while self.left:
                 for event in self.executor.run(self._claimed(), self.plan.folder):
@@ -97,10 +105,13 @@ class Shared:
 
     def _on_event(self, event: Event, progress: Progress) -> Iterator[list[str]]:
         kind, ids = event["event"], list(event.get("ids", ()))
-        if kind != "progress":
+        if kind not in ("progress", "rows"):
             note(self.console, f"event {dict(event)}", logging.DEBUG)
         if kind == "progress":
             progress.update(ids, event["update"])
+        elif kind == "rows":
+            for id in ids:
+                self.on_rows(self.points[id], event["rows"][id])
         elif kind == "note":
             self._print(event["text"])
         elif kind == "retried":

@@ -1,11 +1,15 @@
 """Trackers, each in a process of its own that gets one point at a time and a limited time for it.
 
+Stored points are sent, and rows of points in training to trackers that take them. While a tracker
+is slow, rows of a point are gathered: training and the launch never wait for it.
+
 Whatever goes wrong there (it hangs, dies, has no network or a full disk), the tracker is switched
 off with one warning and the study continues. The next launch sends it what it has missed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import queue
 import sys
@@ -16,10 +20,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_class
 from rich.console import Console
 
 from study.config.build import build
-from study.interfaces import Tracker
+from study.interfaces import Point, Tracker
 from study.launch.console import print_line
 from study.machine.orphans import end
 from study.machine.processes import start
@@ -28,6 +33,7 @@ from study.store import Damaged, Store
 START_SECONDS = 300.0  # for its process to start: slow imports are not the tracker's fault
 SHOWN_AFTER = 2.0  # seconds of waiting for trackers at the end, after which that is shown
 Message = tuple[str, str, Sequence[str]]  # id of a point, folder of its store, tags
+Rows = tuple[Point, list[Mapping[str, Any]]]
 
 
 class Trackers:
@@ -45,6 +51,11 @@ class Trackers:
         for id in ids:
             for sink in self.sinks:
                 sink.queue.put((id, str(store.folder), tuple(tags)))
+
+    def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Send rows of a point in training to the trackers that take them."""
+        for sink in self.sinks:
+            sink.update(point, rows)
 
     def close(self, *, now: bool = False) -> None:
         """Wait until everything is sent; with `now`, only for the current point: the next launch
@@ -113,16 +124,36 @@ class Sink:
         seconds: float,
     ) -> None:
         self.name, self.console, self.seconds, self.now = name, console, seconds, False
-        self.queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Message | str | None] = queue.SimpleQueue()
+        self.rows: dict[str, Rows] = {}  # of points whose ids are queued
+        self.lock = threading.Lock()
+        self.takes_rows = "rows" in node and _has_update(node)
         # Started by the main thread, since a process ends with the thread that started it.
         self.process, self.connection = start(serve, name, dict(node), study, str(folder))
         self.thread = threading.Thread(target=self._feed, daemon=True)
         self.thread.start()
 
+    def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Queue rows of a point, or add them to those that wait."""
+        if not self.takes_rows or not self.thread.is_alive():
+            return
+        with self.lock:
+            waiting = self.rows.get(point.id)
+            if waiting is None:
+                self.rows[point.id] = (point, list(rows))
+                self.queue.put(point.id)
+            else:
+                waiting[1].extend(rows)
+
     def _feed(self) -> None:
         answered = self._answers(seconds=START_SECONDS) and self._answers()
         while answered and (message := self.queue.get()) is not None and not self.now:
-            answered = self._answers(message)
+            if isinstance(message, str):
+                with self.lock:
+                    waiting = self.rows.pop(message)
+                answered = self._answers(waiting)
+            else:
+                answered = self._answers(message)
         if answered and self._answers("close"):
             self.process.join(self.seconds)
         end(self.process)
@@ -172,7 +203,10 @@ def serve(
                 tracker.close()
                 connection.send(None)
                 return
-            _log(tracker, message)
+            if isinstance(message[0], Point):
+                tracker.update(*message)
+            else:
+                _log(tracker, message)
     except EOFError:
         return
     except Exception as error:  # a tracker is never a dependency
@@ -186,5 +220,15 @@ def _log(tracker: Tracker, message: Message) -> None:
         result = store.result(id)
     except Damaged:  # or replaced meanwhile: the next launch sends it
         return
-    if result["row"]["status"] != "failed":
+    if result["row"]["status"] == "failed":
+        tracker.fail(id, str(result["row"].get("reason") or ""))
+    else:
         tracker.log({**result, "tags": list(tags)} if tags else result, store.point_folder(id))
+
+
+def _has_update(node: Mapping[str, Any]) -> bool:
+    """Whether this tracker receives points while they train."""
+    with contextlib.suppress(Exception):  # building it, in its own process, says what is wrong
+        piece: type[Tracker] = get_class(node["_target_"])
+        return piece.update is not Tracker.update
+    return False

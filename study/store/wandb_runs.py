@@ -64,9 +64,8 @@ def disabled() -> str:
 
 def unused() -> str:
     """What in the environment is not followed, in a sentence; or ""."""
-    given = [name for name in ONE_RUN if os.environ.get(name)]
-    if os.environ.get("WANDB_SWEEP_ID") and "WANDB_RUN_ID" in given:
-        given.remove("WANDB_RUN_ID")  # the agent's
+    agents = ("WANDB_RUN_ID", "WANDB_DIR") if os.environ.get("WANDB_SWEEP_ID") else ()
+    given = [name for name in ONE_RUN if os.environ.get(name) and name not in agents]
     if not given:
         return ""
     are = "is not used" if len(given) == 1 else "are not used"
@@ -82,6 +81,17 @@ def leave_agent() -> str:
     """
     left = {name: os.environ.pop(name, "") for name in {*AGENT, *ONE_RUN}}
     return left["WANDB_SWEEP_ID"]
+
+
+def join_agent() -> str:
+    """The id of the run that a `wandb agent` expects of this process, or "". wandb then takes its
+    sweep and its parameters from the environment.
+    """
+    if not os.environ.get("WANDB_SWEEP_ID"):
+        return ""
+    for name in {*ONE_RUN} - {"WANDB_RUN_ID"}:
+        os.environ.pop(name, "")
+    return os.environ.get("WANDB_RUN_ID", "")
 
 
 def fast(mode: str, patience: float, **further: Any) -> Any:

@@ -1,14 +1,15 @@
-"""Weights & Biases: one run per point, logged when the point is stored, online or offline."""
+"""Weights & Biases: one run per point, from its first seconds of training on, online or offline."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from study.interfaces import Tracker, require
+from study.interfaces import Point, Tracker, require
 from study.records import LOCATED, NOT_IDENTITY, StudyError
 from study.store import Store
 from study.store.wandb_runs import (
@@ -17,6 +18,7 @@ from study.store.wandb_runs import (
     disabled,
     entries,
     fast,
+    join_agent,
     key_configured,
     leave_agent,
     names,
@@ -28,6 +30,7 @@ from study.store.wandb_runs import (
 from study.trackers.shared.rows import (
     declared_factors,
     higher_is_better,
+    live_rows,
     metrics,
     rows_of,
     run_name,
@@ -36,10 +39,17 @@ from study.trackers.shared.rows import (
 MODES = ("", "online", "offline", "disabled", "dryrun", "run", "shared")  # wandb's own
 TAG = 64  # characters of a tag at most, by W&B
 ROOM = 2**20  # free bytes required before and after a run is logged
+# Runs of points in training at a time: each has a file, a connection and some memory in wandb's
+# service. Further points are logged when they are stored.
+OPEN = 200
 
 
 class Wandb(Tracker):
     """The run id consists of study and point id, so that logging again updates a run.
+
+    A point that trains for more than a few seconds has its run meanwhile; its rows have the time of
+    their updates. A run is continued after an interruption: online, W&B drops rows whose step it
+    has; offline, new files have all of them, and study.sync sends the newest.
 
     With WANDB_MODE=disabled or WANDB_DISABLED=true nothing is written. mode: auto is online if a
     key is configured (environment, netrc or wandb's settings) and WANDB_MODE does not forbid it,
@@ -50,7 +60,8 @@ class Wandb(Tracker):
 
     tags, notes, group (null: the study's name) and job_type (null: point, or trial of a search) are
     those of every run. log_code: a folder whose .py and .yaml files become an artifact of the
-    study's run (study.artifacts). system_metrics: wandb's, of the tracker's process while it logs.
+    study's run (study.artifacts). system_metrics: wandb's, of the tracker's process while a run is
+    open. alert: whether W&B sends an alert for each point that diverges, once.
 
     wandb/logged.jsonl lists what was logged as [run with its tags, mode, project]; a run's last
     line counts. A point logged offline is logged again by a later launch that is online, since its
@@ -58,6 +69,7 @@ class Wandb(Tracker):
     """
 
     off = ""  # what in the environment forbids W&B
+    expected = ""  # the id of the run that a `wandb agent` expects, if this launch has one point
 
     def __init__(
         self,
@@ -73,6 +85,7 @@ class Wandb(Tracker):
         job_type: str | None,
         system_metrics: bool,
         log_code: str | None,
+        alert: bool,
     ) -> None:
         require(patience > 0, "wandb", "patience", "a number of seconds above 0", patience)
         require(
@@ -101,6 +114,10 @@ class Wandb(Tracker):
         self.patience, self.rows = patience, rows
         self.tags, self.notes, self.group = names(tags), notes or None, group or None
         self.job_type, self.system_metrics = job_type or None, system_metrics
+        self.alert = alert
+        self.open_runs: dict[str, Any] = {}  # of points in training, by id
+        self.step: dict[str, int] = {}  # their last updates
+        self.alerted: set[str] = set()
         if mode == "online" and not disabled():
             check_key()
 
@@ -111,7 +128,11 @@ class Wandb(Tracker):
             return
         if ignored := unused():
             print(f"W&B: {ignored}")
-        if sweep := leave_agent():
+        sweep = os.environ.get("WANDB_SWEEP_ID")
+        self.expected = join_agent() if newest_planned(folder) == 1 else ""
+        if self.expected:
+            print(f"W&B: the point is run {self.expected} of sweep {sweep}")
+        elif leave_agent():
             print(
                 f"W&B: points are runs of their own, with their own ids, not runs of sweep {sweep}"
             )
@@ -132,27 +153,67 @@ class Wandb(Tracker):
         self.settings = fast(self.resolved, self.patience, x_disable_stats=not self.system_metrics)
         self.logged = self._read_ledger()
 
+    def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
+        id = self._id(point.id)
+        if (
+            self.off
+            or self._logged(id)
+            or (point.id not in self.open_runs and len(self.open_runs) >= OPEN)
+        ):
+            return
+        with self._as_study_error():
+            if point.id not in self.open_runs:
+                self._check_room()
+                labels = {**point.labels, "seed": point.seed}
+                run = self._begin(point.id, labels, point.config, tags=(), trial=False)
+                self.open_runs[point.id] = run
+            run = self.open_runs[point.id]
+            times = ({"_timestamp": row["time"]} if "time" in row else {} for row in rows)
+            named = live_rows(rows, point.config)
+            self._write(run, point.id, (a | b for a, b in zip(named, times, strict=True)))
+            if any(row.get("diverged") for row in rows):
+                self._alert(run, point.id, rows[-1]["update"])
+
+    def fail(self, point: str, reason: str) -> None:
+        if run := self.open_runs.pop(point, None):
+            run.summary.update({"status": "failed", "reason": reason})
+            run.finish(exit_code=1)
+
     def log(self, result: Mapping[str, Any], folder: Path) -> None:
         if self.off:
             return
-        run, tags = run_id(self.study, result["id"]), list(result.get("tags", ()))
+        id, tags = self._id(result["id"]), list(result.get("tags", ()))
         # With its tags: a trial that becomes the best one, or no longer is, is logged again.
-        entry = "+".join([run, *tags])
-        if any(
-            self.logged.get((run, mode, self.where)) == entry for mode in {self.resolved, "online"}
-        ):
+        entry = "+".join([id, *tags])
+        if entry in self._logged(id):
             return
         self._check_room()
+        with self._as_study_error():
+            self._log(result, folder)
+        self._check_room()
+        self._note(entry)
+        if self.expected:  # by its own id too: other launches need not log the point again
+            self._note("+".join([run_id(self.study, result["id"]), *tags]))
+
+    def _id(self, point: str) -> str:
+        """The id of a point's run: its own, or the one that a `wandb agent` expects."""
+        return self.expected or run_id(self.study, point)
+
+    def _logged(self, id: str) -> set[str]:
+        """What the ledger has of a run, here or online."""
+        found = (self.logged.get((id, mode, self.where)) for mode in (self.resolved, "online"))
+        return {entry for entry in found if entry is not None}
+
+    @contextlib.contextmanager
+    def _as_study_error(self) -> Iterator[None]:
         try:
-            self._log(run, result, folder)
+            yield
         except (self.wandb.Error, TimeoutError) as error:
             message = " ".join(str(error).split())
             raise StudyError(
                 f"{message}. Nothing is lost: run the study again, or use"
                 " tracker.wandb.mode=offline and python -m study.sync later"
             ) from error
-        self._check_room()
-        self._note(entry)
 
     def _check_room(self) -> None:
         """Raise StudyError if the disk is full: wandb does not report what it could not write."""
@@ -162,34 +223,69 @@ class Wandb(Tracker):
                 " is missing"
             )
 
-    def _log(self, id: str, result: Mapping[str, Any], folder: Path) -> None:
+    def _log(self, result: Mapping[str, Any], folder: Path) -> None:
+        id, given = result["id"], list(result.get("tags", ()))
         store = Store(folder.parent.parent)
-        row, composed = store.known(result["row"]), store.config(result["id"])
+        row, composed = store.known(result["row"]), store.config(id)
+        tags = [*given, *(str(row[key]) for key in ("verdict", "outcome") if row.get(key))]
+        run = self.open_runs.pop(id, None)
+        if run is None:
+            trial = "search" in given
+            run = self._begin(id, result["labels"], composed, tags=tags, trial=trial)
+        else:
+            run.tags = (*tags, *self.tags)
+        self._write(run, id, rows_of(store, id, self.rows, composed))
+        if row.get("status") == "diverged" and not self._logged(self._id(id)):
+            self._alert(run, id, row["diverged_at"])
+        run.summary.update({key: value for key, value in row.items() if value is not None})
+        run.summary.update(metrics(store, id))
+        run.finish(exit_code=0)
+
+    def _begin(
+        self,
+        point: str,
+        labels: Mapping[str, Any],
+        composed: Mapping[str, Any],
+        *,
+        tags: Sequence[str],
+        trial: bool,
+    ) -> Any:
+        """A point's run, which other runs may be open beside."""
         run = self.wandb.init(
             project=self.project,
             entity=self.entity,
             dir=str(self.folder.parent),
-            id=id,
-            name=run_name(result["labels"], self.varied),
+            id=self._id(point),
+            name=run_name(labels, self.varied),
             group=self.group,
-            job_type=self.job_type or ("trial" if "search" in result.get("tags", ()) else "point"),
+            job_type=self.job_type or ("trial" if trial else "point"),
             notes=self.notes,
             resume="allow" if self.resolved == "online" else None,
-            config={**result["labels"], "point": result["id"], "settings": settings(composed)},
-            tags=[
-                *result.get("tags", ()),
-                *(str(row[key]) for key in ("verdict", "outcome") if row.get(key)),
-                *self.tags,
-            ],
-            reinit="finish_previous",
+            config={**labels, "point": point, "settings": settings(composed)},
+            tags=[*tags, *self.tags],
+            reinit="create_new",
             settings=self.settings,
         )
         self._define(run)
-        for values in rows_of(store, result["id"], self.rows, composed):
-            run.log(values, step=values["update"])
-        run.summary.update({key: value for key, value in row.items() if value is not None})
-        run.summary.update(metrics(store, result["id"]))
-        run.finish(exit_code=0)
+        self.step[point] = run.step - 1  # above -1: a run that is continued
+        return run
+
+    def _write(self, run: Any, point: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Log rows by update, without those that the run has."""
+        for values in rows:
+            if values["update"] > self.step[point]:
+                run.log(dict(values), step=values["update"])
+                self.step[point] = values["update"]
+
+    def _alert(self, run: Any, point: str, update: int) -> None:
+        if self.alert and point not in self.alerted:
+            self.alerted.add(point)
+            run.alert(
+                title=f"{self.study}: a point diverged",
+                text=f"Point {point} ({run.name}) diverged at update {update}",
+                level=self.wandb.AlertLevel.WARN,
+                wait_duration=0,
+            )
 
     def _define(self, run: Any) -> None:
         """Charts over updates; in the summary, best and last of losses and scores."""
@@ -201,7 +297,9 @@ class Wandb(Tracker):
             run.define_metric("val/score", step_metric="update", step_sync=False, summary=best)
 
     def close(self) -> None:
-        """Nothing to do: every run is finished when it is logged."""
+        """End the runs of points that were interrupted; the next launch continues them."""
+        for run in self.open_runs.values():
+            run.finish(exit_code=1)
 
     def _read_ledger(self) -> dict[tuple[str, str, str], str]:
         """{(run id, mode, project): run id with its tags, as logged last}."""
@@ -225,6 +323,14 @@ def settings(composed: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in (kept.get("task") or {}).items()
     }
     return kept | {"task": task}
+
+
+def newest_planned(folder: Path) -> int | None:
+    """How many points the launch that was started last has; None in a search."""
+    try:
+        return int(Store(folder).study()["launches"][-1]["planned"])
+    except (StudyError, KeyError, IndexError, TypeError, ValueError):
+        return None
 
 
 def resolve(mode: str, key: bool, environment: str) -> tuple[str, str]:

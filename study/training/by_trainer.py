@@ -29,6 +29,7 @@ from study.machine.signals import LEAVE
 from study.numerics.streams import own_draws
 from study.records import NETWORK, OWN, StudyError
 from study.store import PointRecord
+from study.training.live import OnRows
 from study.training.loop import Stopped
 from study.training.precision import fixed_numerics
 from study.training.results import (
@@ -52,6 +53,7 @@ def call_trainer(
     folder: Path,
     on_progress: Callable[[int], bool | None],
     on_score: OnScore | None = None,
+    on_rows: OnRows = lambda rows: None,
 ) -> TrainerPoint:
     """Have the trainer train a point.
 
@@ -60,7 +62,7 @@ def call_trainer(
     `on_score`: the pruner of a search; a pruned point need not be finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    given = TrainerPoint(point, setup.task, device, folder, on_progress, on_score)
+    given = TrainerPoint(point, setup.task, device, folder, on_progress, on_score, on_rows)
     config = ReadConfig(dict(point.config))
     OmegaConf.set_readonly(config, True)
     trainer = setup.trainer
@@ -144,13 +146,14 @@ def train_point(
     device: str,
     on_progress: Callable[[int], bool | None],
     warn: Callable[[str], None],
+    on_rows: OnRows,
 ) -> PointRecord:
     """Train a point of the study at `folder`; its record. Its own folder stays, see `remove`."""
     setup, start, started = set_up(point.config), time.time(), time.perf_counter()
     own = folder / FOLDER / point.id
     resumed = own.is_dir() and any(own.iterdir())
     try:
-        found = call_trainer(point, setup, device, own, on_progress)
+        found = call_trainer(point, setup, device, own, on_progress, on_rows=on_rows)
     except Stopped:
         raise
     except Exception as error:
@@ -161,7 +164,7 @@ def train_point(
             f"point {point.id} starts again from update 0, since its trainer failed with the files"
             f" of an earlier launch ({type(error).__name__}: {error})"
         )
-        found = call_trainer(point, setup, device, own, on_progress)
+        found = call_trainer(point, setup, device, own, on_progress, on_rows=on_rows)
     for note in found.notes:
         warn(f"point {point.id}: {note}")
     return _record(point, setup, found, device, start, time.perf_counter() - started)

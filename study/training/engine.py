@@ -17,6 +17,7 @@ from study.training.by_trainer import remove, train_point
 from study.training.checkpoints import Checkpoints, MemberCheckpoint, Unusable, restore
 from study.training.early_end import members_ending, probe_streaks, split_off
 from study.training.evaluation import evaluate
+from study.training.live import LiveGroup, OnRows
 from study.training.loop import Stopped, train
 from study.training.members import keep_members
 from study.training.postmortem import first_nonfinite
@@ -36,22 +37,33 @@ TRIES = 20
 
 
 def run_group(
-    group: Group, folder: Path, device: str, on_progress: OnProgress, warn: Warn = lambda text: None
+    group: Group,
+    folder: Path,
+    device: str,
+    on_progress: OnProgress,
+    warn: Warn = lambda text: None,
+    on_rows: OnRows = lambda rows: None,
 ) -> list[str]:
     """Train the points of a group, store them in the study at `folder`, and return their ids.
 
-    Points resume from their checkpoints. device: cpu or cuda (cuda:1, …). Raises Stopped if
+    Points resume from their checkpoints. device: cpu or cuda (cuda:1, …). `on_rows` receives rows
+    of their histories while they train, if their trackers ask for them. Raises Stopped if
     `on_progress` returned true.
     """
     if set_up(group.points[0].config).trainer is None:
-        train_in_parts(group.points, folder, device, on_progress, warn)
+        train_in_parts(group.points, folder, device, on_progress, warn, on_rows)
     else:
-        train_one_by_one(group.points, folder, device, on_progress, warn)
+        train_one_by_one(group.points, folder, device, on_progress, warn, on_rows)
     return [point.id for point in group.points]
 
 
 def train_one_by_one(
-    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
+    points: Sequence[Point],
+    folder: Path,
+    device: str,
+    on_progress: OnProgress,
+    warn: Warn,
+    on_rows: OnRows,
 ) -> None:
     """Have a trainer of the user's own train points, and store them."""
     store, updates = Store(folder), set_up(points[0].config).updates
@@ -61,13 +73,18 @@ def train_one_by_one(
         def on_own_progress(update: int, done: int = index * updates) -> bool | None:
             return on_progress((done + update) // len(points))
 
-        record = train_point(point, folder, device, on_own_progress, warn)
+        record = train_point(point, folder, device, on_own_progress, warn, on_rows)
         write_once(store, record, before)
         remove(folder, point)
 
 
 def train_in_parts(
-    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
+    points: Sequence[Point],
+    folder: Path,
+    device: str,
+    on_progress: OnProgress,
+    warn: Warn,
+    on_rows: OnRows,
 ) -> None:
     """Train points that have made the same number of updates side by side, else one by one."""
     setup = set_up(points[0].config)
@@ -81,11 +98,16 @@ def train_in_parts(
         def on_part_progress(update: int, before: int = index * updates) -> bool | None:
             return on_progress((before + update) // len(parts))
 
-        train_together(part, folder, device, on_part_progress, warn)
+        train_together(part, folder, device, on_part_progress, warn, on_rows)
 
 
 def train_together(
-    points: Sequence[Point], folder: Path, device: str, on_progress: OnProgress, warn: Warn
+    points: Sequence[Point],
+    folder: Path,
+    device: str,
+    on_progress: OnProgress,
+    warn: Warn,
+    on_rows: OnRows,
 ) -> None:
     """Train points side by side and store them."""
     store, checkpoints = Store(folder), Checkpoints(folder)
@@ -97,13 +119,19 @@ def train_together(
         training = prepare(points, device)
         saved = resume(training, points, checkpoints, warn)
         if saved is None:
-            return train_in_parts(points, folder, device, on_progress, warn)
+            return train_in_parts(points, folder, device, on_progress, warn, on_rows)
         keeper = CheckpointKeeper(checkpoints, training, saved, started, on_progress, warn)
+        live = LiveGroup(training, on_rows)
+
+        def before_update(update: int) -> None:
+            live(update)
+            keeper(update)
+
         train(
             training,
             lambda update: after_validation(training, keeper, writer, update),
             updates_made=saved[0].update,
-            before_update=keeper,
+            before_update=before_update,
         )
         if keeper.members:
             writer.write(training, keeper, range(len(keeper.members)), ended_after=None)

@@ -130,6 +130,8 @@ class Pool:
             if worker.resumed_at is None:
                 worker.resumed_at = event["update"]
             yield _event("progress", attempt, update=event["update"])
+        elif kind == "rows":
+            yield {**event, "group": attempt.group.name, "ids": list(event["rows"])}
         elif kind == "note":
             yield event
         elif kind == "stored":

@@ -111,6 +111,7 @@ class Worker:
                 place,
                 self.on_progress,
                 lambda text: self.send(event="note", text=text),
+                lambda rows: self.send(event="rows", rows=rows),
             )
         except Stopped:
             return {"event": "left"}

@@ -19,7 +19,8 @@ from tests import ROOT
 WANDB = """
 import sys; from pathlib import Path
 from study import battery; from study.trackers.wandb import Wandb
-settings = {"project": "checked", "patience": 30.0, "rows": 100, "system_metrics": False}
+settings = {"project": "checked", "patience": 30.0, "rows": 100}
+settings |= {"system_metrics": False, "alert": False}
 settings |= dict.fromkeys(["entity", "tags", "notes", "group", "job_type", "log_code"])
 battery.check_tracker(lambda: Wandb(mode="offline", **settings), Path(sys.argv[1]))
 """

@@ -21,7 +21,8 @@ class Stub(ThreadingHTTPServer):
     digests of those whose files all arrived, by name; `stored`: path -> bytes that were put there.
 
     With `refuses` set, runs can be opened and their history is turned down, as by a server that
-    dies meanwhile.
+    dies meanwhile. `sweep`: what a `wandb agent` is given: its command, and the parameters of each
+    of its runs by id.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class Stub(ThreadingHTTPServer):
         self.committed: dict[str, str] = {}
         self.stored: dict[str, bytes] = {}
         self.refuses = False
+        self.sweep: dict[str, Any] = {"command": [], "runs": {}}
         self.lock = threading.Lock()
 
     @property
@@ -111,14 +113,23 @@ class Handler(BaseHTTPRequestHandler):
         if "ServerFeatures" in name:
             return {"serverInfo": {"features": []}}
         if "RunResumeStatus" in name:
+            bucket = self._bucket(variables["name"])
             return {
                 "model": {
                     "id": "p",
                     "name": "p",
                     "entity": {"id": "e", "name": "e"},
-                    "bucket": None,
+                    "bucket": bucket,
                 }
             }
+        if "SweepWithRuns" in name:
+            config = json.dumps({"command": self.server.sweep["command"]})
+            sweep = {"id": "s", "name": "s", "config": config, "runs": {"edges": []}}
+            return {"project": {"sweep": sweep}}
+        if "CreateAgent" in name:
+            return {"createAgent": {"agent": {"id": "a"}}}
+        if "Heartbeat" in name:
+            return {"agentHeartbeat": {"agent": {"id": "a"}, "commands": self._next_run(variables)}}
         return {
             "serverInfo": {"features": []},
             "viewer": {
@@ -129,6 +140,39 @@ class Handler(BaseHTTPRequestHandler):
                 "teams": {"edges": []},
             },
         }
+
+    def _bucket(self, name: str) -> dict[str, Any] | None:
+        """What a run that is resumed asks for; None for a new one."""
+        if name not in self.server.runs:
+            return None
+        run = self.server.run(name)
+        last = [json.dumps(run["history"][step]) for step in sorted(run["history"])[-1:]]
+        return {
+            "id": "r",
+            "name": name,
+            "sweepName": None,
+            "tags": [],
+            "displayName": name,
+            "historyLineCount": len(run["history"]),
+            "eventsLineCount": 0,
+            "logLineCount": 0,
+            "historyTail": json.dumps(last),
+            "eventsTail": "[]",
+            "summaryMetrics": json.dumps(run["summary"]),
+            "config": "{}",
+            "wandbConfig": json.dumps({"t": 1}),
+        }
+
+    def _next_run(self, variables: dict[str, Any]) -> str:
+        """The next run of the sweep for an agent, as JSON; the end, when there is no more."""
+        if json.loads(variables["runState"]):
+            return "[]"
+        runs = self.server.sweep["runs"]
+        if not runs:
+            return json.dumps([{"type": "exit"}])
+        id = next(iter(runs))
+        args = {name: {"value": value} for name, value in runs.pop(id).items()}
+        return json.dumps([{"type": "run", "run_id": id, "program": "study", "args": args}])
 
     def _artifact(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answers on the way of an artifact: is its type known, create it, its manifest, its files,

@@ -43,6 +43,7 @@ NODE = {
     "job_type": None,
     "system_metrics": False,
     "log_code": None,
+    "alert": False,
 }
 WANDB = str(Path(sys.executable).with_name("wandb"))
 
@@ -558,7 +559,7 @@ def test_what_was_logged_is_skipped(tmp_path, monkeypatch, logged, now, skipped)
     )
     tracker.logged = {("s-p1", *logged): "s-p1"}
     sent = []
-    monkeypatch.setattr(tracker, "_log", lambda run, result, folder: sent.append(run))
+    monkeypatch.setattr(tracker, "_log", lambda result, folder: sent.append(f"s-{result['id']}"))
     tracker.log({"id": "p1"}, tmp_path)
     assert sent == ([] if skipped else ["s-p1"])
 
@@ -585,9 +586,7 @@ def test_a_run_whose_tags_have_changed_is_logged_again_and_the_last_ones_count(
             "offline",
         )
         tracker.logged = tracker._read_ledger()
-        monkeypatch.setattr(
-            tracker, "_log", lambda run, result, folder: sent.append(result["tags"])
-        )
+        monkeypatch.setattr(tracker, "_log", lambda result, folder: sent.append(result["tags"]))
         tracker.log({"id": "p1", "tags": tags}, tmp_path)
     assert sent == [["search"], ["search", "best"], ["search"]]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from study.numerics.stages import stages
+from study.numerics.stages import probed, spread
 from study.records import CHOICES, NETWORK, SIZES, StudyError
 from study.store import Store
 
@@ -50,20 +50,41 @@ def _history(
             | frame["val_score"].notna()
             | frame["update"].isin(list(probed(composed)))
         )
-        spread = {round(place * (len(frame) - 1) / (most - 1)) for place in range(most)}
-        frame = frame[shown.to_numpy() | [number in spread for number in range(len(frame))]]
+        even = spread(len(frame), most)
+        frame = frame[shown.to_numpy() | [number in even for number in range(len(frame))]]
+    constant = _constant_rate(composed)
+    return [
+        {"update": int(update), **constant, **_named(dict(zip(KEYS, values, strict=True)))}
+        for update, *values in frame.itertuples(index=False)
+    ]
+
+
+def live_rows(
+    rows: Iterable[Mapping[str, Any]], composed: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows as Tracker.update receives them, by the names of `rows_of`."""
+    constant, found = _constant_rate(composed), []
+    for row in rows:
+        states = row.get("states", ())
+        named = {"update": row["update"], **constant, **_named(row)}
+        several = len({each["layer"] for each in states}) > 2
+        for each in states:
+            named |= _health_of(each["layer"], [each[name] for name in HEALTH], several)
+        found.append(named)
+    return found
+
+
+def _constant_rate(composed: Mapping[str, Any]) -> dict[str, float]:
+    """The learning rate, where no schedule gives one to every update."""
     optimizer = composed.get("optimizer")
-    constant = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
-    rows = []
-    for update, *values in frame.itertuples(index=False):
-        row: dict[str, Any] = {"update": int(update)}
-        if constant is not None:
-            row["lr"] = constant  # the column is null without a schedule
-        for name, value in zip(KEYS.values(), values, strict=True):
-            if value is not None and not math.isnan(value):
-                row[name] = value
-        rows.append(row)
-    return rows
+    rate = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    return {} if rate is None else {"lr": rate}
+
+
+def _named(columns: Mapping[str, Any]) -> dict[str, float]:
+    """Columns of a history by the names of KEYS, without those that hold nothing."""
+    values = ((name, columns.get(column)) for column, name in KEYS.items())
+    return {name: value for name, value in values if value is not None and not math.isnan(value)}
 
 
 def _health(store: Store, id: str) -> dict[int, dict[str, float]]:
@@ -72,19 +93,21 @@ def _health(store: Store, id: str) -> dict[int, dict[str, float]]:
     several = frame["layer"].nunique() > 2
     found: dict[int, dict[str, float]] = {}
     for update, layer, *values in frame.itertuples(index=False):
-        if layer != NETWORK and not several:
-            continue
-        suffix = "" if layer == NETWORK else f"/layer_{layer}"
-        for name, value in zip(HEALTH, values, strict=True):
-            if value is not None and not math.isnan(value):
-                found.setdefault(int(update), {})[f"health/{name}{suffix}"] = value
+        if named := _health_of(layer, values, several):
+            found.setdefault(int(update), {}).update(named)
     return found
 
 
-def probed(composed: Mapping[str, Any]) -> set[int]:
-    """Updates at which a point's probes measure, according to its stored configuration."""
-    nodes = [node for node in composed.get("probe", {}).values() if node.get("stages")]
-    return {update for node in nodes for update in stages(node["stages"], composed["updates"])}
+def _health_of(layer: str, values: Sequence[float | None], several: bool) -> dict[str, float]:
+    """D and U of a layer by name; {} for the only layer, which is the network."""
+    if layer != NETWORK and not several:
+        return {}
+    suffix = "" if layer == NETWORK else f"/layer_{layer}"
+    return {
+        f"health/{name}{suffix}": value
+        for name, value in zip(HEALTH, values, strict=True)
+        if value is not None and not math.isnan(value)
+    }
 
 
 def metrics(store: Store, id: str) -> dict[str, float]:
