@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import hashlib
 import os
 import sys
@@ -17,9 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from study import __version__
+from study.artifacts.shown import factors_of, parallel_coordinates, points_shown, profile_shown
 from study.program import command
 from study.records import StudyError
 from study.store import Store
@@ -122,6 +120,7 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
                     table = wandb.Table(dataframe=frame, allow_mixed_types=True)
                     artifact.add(table, "points")
                     shown["points"] = table
+                    shown |= _pictures(wandb, folder / path.name, store, factors_of(study))
                 else:
                     shown["report"] = wandb.Html(str(folder / path.name), inject=False)
                 made.append(_send(run, artifact))
@@ -143,6 +142,17 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
     return [f"{artifact}:{digest}" for artifact, digest in made]
 
 
+def _pictures(wandb: Any, path: Path, store: Store, factors: Sequence[str]) -> dict[str, Any]:
+    """What is shown beside the points, as far as there is something to show."""
+    found: dict[str, Any] = {}
+    if (figure := parallel_coordinates(path, factors)) is not None:
+        found["parallel_coordinates"] = wandb.Image(figure)
+    profile = profile_shown(path, store, factors, wandb.Table.MAX_ROWS)
+    if len(profile):
+        found["profile"] = wandb.Table(dataframe=profile, allow_mixed_types=True)
+    return found
+
+
 def _check_key(wandb: Any) -> None:
     if not key_configured(wandb.setup(wandb.Settings(silent=True)).settings):
         raise StudyError(
@@ -158,12 +168,6 @@ def _send(run: Any, artifact: Any) -> tuple[str, str]:
         entry.local_path = os.path.relpath(str(entry.local_path))
     run.log_artifact(artifact)
     return artifact.name.partition(":")[0], artifact.digest
-
-
-def points_shown(path: Path, most: int) -> pd.DataFrame:
-    """The first `most` rows (W&B shows no more of a table), without columns that hold nothing."""
-    frame = pd.read_parquet(path).head(most).dropna(axis=1, how="all")
-    return frame.astype(object).where(frame.notna(), None)
 
 
 def _code(place: str | None) -> list[tuple[Path, str]]:
@@ -234,12 +238,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if message:
         print(message)
     return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    finally:
-        # Otherwise the garbage collector visits everything that was imported once more at exit,
-        # which takes most of a second.
-        gc.freeze()
