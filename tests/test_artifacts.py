@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import wandb
 
-from study.artifacts import log_artifacts, points_shown
+from study.artifacts import log_artifacts
+from study.artifacts.shown import points_shown, profile_shown
 from tests import ROOT
 from tests.reports.synthetic import make
 from tests.support.wandb_stub import KEY, stub
@@ -34,7 +35,7 @@ def tracked(folder: Path, mode: str) -> Path:
         seeds=(0,),
         steps=8,
         updates=20,
-        tables=("history",),
+        tables=("history", "profile"),
     )
     (store.folder / "report.html").write_text("<!doctype html><title>the page</title>")
     (store.folder / "wandb").mkdir()
@@ -70,7 +71,9 @@ def sent_rightly(server, folder: Path) -> None:
     } == {
         ("tracked-report", "report"),
         ("tracked-points", "dataset"),
-        ("run-tracked-report-points", "run_table"),  # wandb's own, which refers to the one before
+        # wandb's own, which refer to the one before
+        ("run-tracked-report-points", "run_table"),
+        ("run-tracked-report-profile", "run_table"),
     }
     assert set(server.committed) == {one["artifactCollectionName"] for one in server.artifacts}
     made = {one["artifactCollectionName"]: one for one in server.artifacts}
@@ -85,7 +88,14 @@ def sent_rightly(server, folder: Path) -> None:
         "rnn",
         "gru",
     ]
-    assert {"report", "points"} <= set(server.run("tracked-report")["history"][0])
+    (table,) = (path for path in server.stored if path.startswith("/storage/media/table/profile"))
+    profile = json.loads(server.stored[table])
+    assert profile["columns"] == ["cell", "probe", "stage", "update", "lag", "log10_mean"]
+    assert {row[2] for row in profile["data"]} == {"first", "last"}
+    (picture,) = (path for path in server.stored if path.startswith("/storage/media/images/"))
+    assert server.stored[picture].startswith(b"\x89PNG")
+    logged = set(server.run("tracked-report")["history"][0])
+    assert {"report", "points", "profile", "parallel_coordinates"} <= logged
     assert {one["runName"] for one in server.artifacts} == {"tracked-report"}
     assert server.stored["/storage/artifact/report.html"] == (folder / "report.html").read_bytes()
     assert (
@@ -108,7 +118,7 @@ def test_online_once_and_again_when_the_page_is_another(tmp_path: Path) -> None:
         # A word of its own: ids of artifacts are random letters, and a host's name may be short.
         host = rf"(?<![\w-]){re.escape(os.uname().nodename)}(?![\w-])"
         assert str(tmp_path) not in said and not re.search(host, json.dumps(server.runs))
-        assert "already" in run(folder, tmp_path, **keys).stdout and len(server.artifacts) == 3
+        assert "already" in run(folder, tmp_path, **keys).stdout and len(server.artifacts) == 4
         (folder / "report.html").write_text("another")
         assert "logged" in run(folder, tmp_path, **keys).stdout
         assert server.stored["/storage/artifact/report.html"] == b"another"
@@ -122,7 +132,7 @@ def test_offline_files_wait_for_sync(tmp_path: Path) -> None:
         "W&B: report.html and points.parquet logged as artifacts (offline)\n",
     ), done.stderr
     (waiting,) = (folder / "wandb").glob("offline-run-*")
-    assert not (tmp_path / ".local").exists() and not (tmp_path / ".cache").exists(), (
+    assert not (tmp_path / ".local").exists() and not (tmp_path / ".cache" / "wandb").exists(), (
         "copies belong to the study's folder"
     )
     with stub() as server:
@@ -206,6 +216,30 @@ def test_points_of_every_kind_of_column_become_a_table(tmp_path: Path) -> None:
         ["b", None, None, None, 0.1, 1.0],
     ]
     assert len(points_shown(tmp_path / "points.parquet", 1)) == 1
+
+
+def test_a_profile_is_the_median_of_an_arms_seeds_at_its_first_and_last_probe(
+    tmp_path: Path,
+) -> None:
+    store = make(
+        tmp_path / "s",
+        factors={"cell": ["rnn", "gru"], "clip": ["norm"]},
+        seeds=(0, 1, 2),
+        steps=300,
+        updates=20,
+        tables=("profile",),
+    )
+    path = store.folder / "points.parquet"
+    shown = profile_shown(path, store, ["cell", "clip"], 10_000)
+    whole = store.table("profile", store.ids()).merge(
+        pd.read_parquet(path)[["id", "cell"]], on="id"
+    )
+    own = whole[(whole["cell"] == "gru") & (whole["layer"] == "network") & (whole["lag"] == 1)]
+    last = shown[(shown["cell"] == "gru") & (shown["stage"] == "last") & (shown["lag"] == 1)]
+    expected = own[own["update"] == own["update"].max()]["log10_mean"].median()
+    assert last["log10_mean"].tolist() == [pytest.approx(expected)] and len(own["id"].unique()) == 3
+    assert shown["lag"].max() == whole["lag"].max() and shown["lag"].nunique() < 50
+    assert len(profile_shown(path, store, ["cell"], 7)) == 7
 
 
 def test_an_untracked_study_says_and_sends_nothing(tmp_path: Path) -> None:

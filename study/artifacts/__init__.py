@@ -115,12 +115,16 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
                 artifact = wandb.Artifact(run_id(name, end), kind, text, metadata=about)
                 artifact.add_file(str(folder / path.name))
                 if end == "points":
-                    # A part of this artifact, else wandb makes one more with absolute paths.
-                    frame = points_shown(folder / path.name, wandb.Table.MAX_ROWS)
-                    table = wandb.Table(dataframe=frame, allow_mixed_types=True)
-                    artifact.add(table, "points")
-                    shown["points"] = table
-                    shown |= _pictures(wandb, folder / path.name, store, factors_of(study))
+                    most, factors = wandb.Table.MAX_ROWS, factors_of(study)
+                    tables = {"points": points_shown(path, most)}
+                    tables["profile"] = profile_shown(path, store, factors, most)
+                    for table, frame in tables.items():
+                        if len(frame):
+                            shown[table] = wandb.Table(dataframe=frame, allow_mixed_types=True)
+                            # A part of this artifact: else wandb makes one with absolute paths.
+                            artifact.add(shown[table], table)
+                    if (picture := parallel_coordinates(path, factors)) is not None:
+                        shown["parallel_coordinates"] = wandb.Image(picture)
                 else:
                     shown["report"] = wandb.Html(str(folder / path.name), inject=False)
                 made.append(_send(run, artifact))
@@ -140,17 +144,6 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
             f"{' '.join(str(error).split())}. Nothing is lost: the files stay in the study's folder"
         ) from error
     return [f"{artifact}:{digest}" for artifact, digest in made]
-
-
-def _pictures(wandb: Any, path: Path, store: Store, factors: Sequence[str]) -> dict[str, Any]:
-    """What is shown beside the points, as far as there is something to show."""
-    found: dict[str, Any] = {}
-    if (figure := parallel_coordinates(path, factors)) is not None:
-        found["parallel_coordinates"] = wandb.Image(figure)
-    profile = profile_shown(path, store, factors, wandb.Table.MAX_ROWS)
-    if len(profile):
-        found["profile"] = wandb.Table(dataframe=profile, allow_mixed_types=True)
-    return found
 
 
 def _check_key(wandb: Any) -> None:

@@ -48,12 +48,13 @@ def profile_shown(path: Path, store: Store, factors: Sequence[str], most: int) -
     return _plain(found.head(most))
 
 
-def parallel_coordinates(path: Path, factors: Sequence[str]) -> Any | None:
-    """A figure with one line per point across its levels to its score; None with nothing to draw.
+def parallel_coordinates(path: Path, factors: Sequence[str]) -> np.ndarray | None:
+    """A picture with one line per point across its levels to its score; None with nothing to draw.
 
-    W&B has no such chart for tables, and draws its own only over runs.
+    [height, width, 3] of bytes. W&B has no such chart for tables, and draws its own only over runs.
     """
     from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     points = pd.read_parquet(path)
@@ -81,7 +82,9 @@ def parallel_coordinates(path: Path, factors: Sequence[str]) -> Any | None:
     axis.set_yticks([])
     axis.set_xlim(-0.5, len(varied) + 0.4)
     axis.grid(axis="x")
-    return figure
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def factors_of(study: Mapping[str, Any]) -> list[str]:

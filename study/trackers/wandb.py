@@ -117,6 +117,7 @@ class Wandb(Tracker):
         self.alert = alert
         self.open_runs: dict[str, Any] = {}  # of points in training, by id
         self.step: dict[str, int] = {}  # their last updates
+        self.continued: set[str] = set()  # those that W&B had rows of when they were opened
         self.alerted: set[str] = set()
         if mode == "online" and not disabled():
             check_key()
@@ -234,7 +235,10 @@ class Wandb(Tracker):
             run = self._begin(id, result["labels"], composed, tags=tags, trial=trial)
         else:
             run.tags = (*tags, *self.tags)
-        self._write(run, id, rows_of(store, id, self.rows, composed))
+        rows = rows_of(store, id, self.rows, composed)
+        self._write(run, id, rows)
+        if id in self.continued:
+            run.summary.update(self._best(rows))
         if row.get("status") == "diverged" and not self._logged(self._id(id)):
             self._alert(run, id, row["diverged_at"])
         run.summary.update({key: value for key, value in row.items() if value is not None})
@@ -267,14 +271,16 @@ class Wandb(Tracker):
             settings=self.settings,
         )
         self._define(run)
-        self.step[point] = run.step - 1  # above -1: a run that is continued
+        self.step[point] = run.starting_step - 1
+        if run.starting_step:
+            self.continued.add(point)
         return run
 
     def _write(self, run: Any, point: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Log rows by update, without those that the run has."""
         for values in rows:
             if values["update"] > self.step[point]:
-                run.log(dict(values), step=values["update"])
+                run.log(dict(values), step=values["update"], commit=True)
                 self.step[point] = values["update"]
 
     def _alert(self, run: Any, point: str, update: int) -> None:
@@ -290,11 +296,24 @@ class Wandb(Tracker):
     def _define(self, run: Any) -> None:
         """Charts over updates; in the summary, best and last of losses and scores."""
         run.define_metric("*", step_metric="update", step_sync=False)
-        for name in ("train/loss", "val/loss"):
-            run.define_metric(name, step_metric="update", step_sync=False, summary="min,last")
+        for name, best in self._bests().items():
+            summary = f"{best},last"
+            run.define_metric(name, step_metric="update", step_sync=False, summary=summary)
+
+    def _bests(self) -> dict[str, str]:
+        """Which value of a metric is the best."""
+        known = {"train/loss": "min", "val/loss": "min"}
         if self.higher is not None:
-            best = "max,last" if self.higher else "min,last"
-            run.define_metric("val/score", step_metric="update", step_sync=False, summary=best)
+            known["val/score"] = "max" if self.higher else "min"
+        return known
+
+    def _best(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+        """What W&B summarizes of rows: it forgets those before an interruption."""
+        found = {}
+        for name, best in self._bests().items():
+            if values := [row[name] for row in rows if name in row]:
+                found[name] = {best: (max if best == "max" else min)(values), "last": values[-1]}
+        return found
 
     def close(self) -> None:
         """End the runs of points that were interrupted; the next launch continues them."""

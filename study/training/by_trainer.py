@@ -29,7 +29,7 @@ from study.machine.signals import LEAVE
 from study.numerics.streams import own_draws
 from study.records import NETWORK, OWN, StudyError
 from study.store import PointRecord
-from study.training.live import OnRows
+from study.training.live import LiveLog, OnRows
 from study.training.loop import Stopped
 from study.training.precision import fixed_numerics
 from study.training.results import (
@@ -62,7 +62,8 @@ def call_trainer(
     `on_score`: the pruner of a search; a pruned point need not be finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    given = TrainerPoint(point, setup.task, device, folder, on_progress, on_score, on_rows)
+    given = TrainerPoint(point, setup.task, device, folder, on_progress, on_score)
+    given.on_row = LiveLog(point, on_rows, lambda: measured_tables(given)[0])
     config = ReadConfig(dict(point.config))
     OmegaConf.set_readonly(config, True)
     trainer = setup.trainer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -147,43 +147,48 @@ class LiveGroup:
 
 class LiveLog:
     """The rows that a trainer of the user's own logs. Call it with all rows of a point; the last
-    one may still grow.
+    one may still grow. `states()`: rows of states.parquet measured so far.
     """
 
     NAMES: Mapping[str, str] = {"train_loss": "loss"}
 
-    def __init__(self, point: Point, on_rows: OnRows) -> None:
-        self.id, self.on_rows = point.id, on_rows
+    def __init__(
+        self, point: Point, on_rows: OnRows, states: Callable[[], Iterable[Mapping[str, Any]]]
+    ) -> None:
+        self.id, self.on_rows, self.states = point.id, on_rows, states
         most = rows_shown(point.config)
         self.on = most is not False
-        self.every = point.updates / ((most or point.updates + 1) - 1) if self.on else 1.0
-        self.due, self.seen, self.last = 0.0, -1, time.monotonic()
-        self.waiting: list[Row] = []
+        self.every = point.updates / (most - 1) if most else 0.0
+        self.due, self.seen, self.sent, self.last = 0.0, -1, -1, time.monotonic()
+        self.waiting: dict[int, Row] = {}
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not self.on or not rows:
+        if not self.on:
             return
-        self.waiting += self._complete(rows)
-        if time.monotonic() - self.last >= SECONDS and self.waiting:
-            self.on_rows({self.id: self.waiting})
-            self.waiting, self.last = [], time.monotonic()
+        for row in self._complete(rows):
+            self.waiting[row["update"]] = row
+        if time.monotonic() - self.last < SECONDS:
+            return
+        for each in self.states():
+            if self.sent < (at := int(each["update"])) <= self.seen:
+                row = self.waiting.setdefault(at, {"update": at})
+                health = {name: float(each[name]) for name in HEALTH}
+                row.setdefault("states", []).append({"layer": each["layer"], **health})
+        if self.waiting:
+            self.on_rows({self.id: [self.waiting[at] for at in sorted(self.waiting)]})
+        self.waiting, self.sent, self.last = {}, self.seen, time.monotonic()
 
-    def _complete(self, rows: Sequence[Mapping[str, Any]]) -> Iterable[Row]:
+    def _complete(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
         """New rows but the last, thinned out; those of validations stay."""
-        now, fresh = time.time(), []
+        fresh: list[Mapping[str, Any]] = []
         for row in reversed(rows[:-1]):
             if row["update"] <= self.seen:
                 break
             fresh.append(row)
+        now = {"time": time.time()} if len(fresh) == 1 else {}  # else of an earlier launch
         for row in reversed(fresh):
-            self.seen = row["update"]
+            self.seen = int(row["update"])
             if self.seen >= self.due or {"val_loss", "val_score"} & row.keys():
                 self.due = max(self.due, self.seen + self.every)
-                yield {
-                    **({"time": now} if len(fresh) == 1 else {}),
-                    **{
-                        self.NAMES.get(name, name): value
-                        for name, value in row.items()
-                        if not math.isnan(value)
-                    },
-                }
+                known = {name: value for name, value in row.items() if not math.isnan(value)}
+                yield now | {self.NAMES.get(name, name): value for name, value in known.items()}

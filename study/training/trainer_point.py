@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from study.diagnostics.watch import Watched
 from study.interfaces import Point, Task
 from study.records import StudyError
-from study.training.live import LiveLog, OnRows
 
 LOG, MEASURED = "log.jsonl", ("states.parquet", "profiles.parquet")
 LOGGED = ("train_loss", "val_loss", "val_score", "grad_norm")
@@ -42,7 +41,6 @@ class TrainerPoint:
         folder: Path,
         on_progress: Callable[[int], bool | None],
         on_score: OnScore | None = None,
-        on_rows: OnRows = lambda rows: None,
     ) -> None:
         self.seed, self.device, self.folder, self.task = point.seed, device, folder, task
         self.updates = point.updates
@@ -52,7 +50,7 @@ class TrainerPoint:
         self.stopped: str | None = None  # why should_stop was true when it was read
         self.resumed_at = self.rows[-1]["update"] if self.rows else 0
         self._on_progress, self._on_score = on_progress, on_score
-        self._live = LiveLog(point, on_rows)
+        self.on_row: Callable[[Sequence[Mapping[str, Any]]], None] = lambda rows: None
         self._leaving = self._pruned = self._logged_here = False
         self._watched: list[_WatchedHere] = []
         self.notes: list[str] = []  # on what could not be measured
@@ -124,7 +122,7 @@ class TrainerPoint:
         for watched in self._watched:
             watched.passes_at_log = watched.backwards
             watched.keep()
-        self._live(self.rows)
+        self.on_row(self.rows)
         if val_score is not None and self._on_score is not None:
             self._pruned = self._on_score(int(update), values["val_score"]) or self._pruned
         self._leaving = bool(self._on_progress(int(update))) or self._leaving

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from study.interfaces import Point
 from study.launch.trackers import Trackers
 from study.machine.orphans import descendants
 from study.store import Store
@@ -75,6 +76,27 @@ def test_each_that_fails_is_one_warning_and_the_others_hear_everything(store, tm
     assert gone([int((tmp_path / "hang.helper").read_text())]), (
         "what it has started is ended with it"
     )
+
+
+def test_rows_wait_together_while_a_tracker_is_slow_and_end_with_the_point(store, tmp_path, capfd):
+    """No message of its own for each; of a tracker that takes none, nothing is kept."""
+    write(tmp_path / "study", "p2", status="failed", reason="RuntimeError: jammed")
+    live = {"_target_": "tests.support.faults.LiveSink", "path": str(tmp_path / "live"), "rows": 9}
+    nodes = {"live": live, "plain": sink(tmp_path / "plain")}
+    trackers = Trackers(nodes, "my study", store.folder, Console(soft_wrap=True), 60.0)
+    for update in range(300):
+        for id in ("p1", "p2"):
+            trackers.update(Point(id, {}, {}, seed=0), [{"update": update}])
+    trackers.send(store, ["p1", "p2"])
+    trackers.close()
+    lines = [line.split(" ", 2) for line in (tmp_path / "live").read_text().splitlines()]
+    for id in ("p1", "p2"):
+        batches = [rest for point, what, *rest in lines if (point, what) == (id, "rows")]
+        heard = [int(update) for (batch,) in batches for update in batch.split()]
+        assert heard == list(range(300)) and len(batches) < 10
+    assert lines[-2:] == [["p1", "stored"], ["p2", "failed", "RuntimeError: jammed"]]
+    assert not trackers.sinks[1].rows and (tmp_path / "plain").read_text() == "p1\n"
+    assert capfd.readouterr().out == ""
 
 
 def test_a_launch_that_is_interrupted_does_not_wait_for_what_is_queued(store, tmp_path):

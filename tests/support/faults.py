@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from study.interfaces import ClipRule, Tracker
+from study.interfaces import ClipRule, Point, Tracker
 from study.store import Store
 from tests import ROOT
 from tests.support.helpers import hears_ctrl_c
@@ -160,6 +160,35 @@ class Opaque(ClipRule):
 
     def __call__(self, grads: Tensor, params: Tensor, state: Any) -> tuple[Tensor, Any]:
         return grads, state
+
+
+class LiveSink(Tracker):
+    """Notes the updates of each batch of rows that it receives, slowly, and what becomes of points
+    then.
+    """
+
+    def __init__(self, *, path: str, rows: int) -> None:
+        self.path = Path(path)
+
+    def open(self, study: str, folder: Path) -> None:
+        """Nothing is needed."""
+
+    def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
+        time.sleep(0.5)
+        self._note(f"{point.id} rows {' '.join(str(row['update']) for row in rows)}")
+
+    def fail(self, point: str, reason: str) -> None:
+        self._note(f"{point} failed {reason}")
+
+    def log(self, result: Mapping[str, Any], folder: Path) -> None:
+        self._note(f"{result['id']} stored")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _note(self, line: str) -> None:
+        with self.path.open("a") as file:
+            file.write(line + "\n")
 
 
 class Sink(Tracker):

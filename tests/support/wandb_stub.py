@@ -16,7 +16,8 @@ KEY = "0123456789" * 4
 
 
 class Stub(ThreadingHTTPServer):
-    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "summary": {…}}; `sent`:
+    """`runs`: run id -> {"upserts": [variables], "history": {step: row}, "lines": of history that
+    came, "summary": {…}}; `sent`:
     every path and body; `artifacts`: what was said of each when it was created; `committed`:
     digests of those whose files all arrived, by name; `stored`: path -> bytes that were put there.
 
@@ -41,7 +42,7 @@ class Stub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def run(self, id: str) -> dict[str, Any]:
-        return self.runs.setdefault(id, {"upserts": [], "history": {}, "summary": {}})
+        return self.runs.setdefault(id, {"upserts": [], "history": {}, "lines": 0, "summary": {}})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -265,6 +266,7 @@ class Handler(BaseHTTPRequestHandler):
         run = self.server.run(id)
         for name, part in (sent.get("files") or {}).items():
             if name == "wandb-history.jsonl":
+                run["lines"] += len(part["content"])
                 for row in map(json.loads, part["content"]):
                     run["history"][row["_step"]] = row
             elif name == "wandb-summary.json":

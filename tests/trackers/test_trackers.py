@@ -22,12 +22,14 @@ from study.config.build import build
 from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
+from study.numerics.stages import probed
 from study.records import StudyError
 from study.store import PointRecord, Store
 from study.store.wandb_runs import run_id
-from study.trackers.shared.rows import declared_factors, probed, rows_of, run_name
+from study.trackers.shared.rows import KEYS, declared_factors, rows_of, run_name
 from study.trackers.wandb import resolve, settings
 from tests import ROOT
+from tests.support.faults import end, until
 from tests.support.wandb_stub import KEY, Stub, stub
 
 NODE = {
@@ -100,6 +102,20 @@ class Here:
     def send(self, said): print(said, file=sys.__stdout__) if said else None
 serve(Here(), "wandb", node, "my study", folder)
 """
+LIVE = """
+import sys, json; from pathlib import Path
+from study.config.build import build; from study.interfaces import Point
+from study.store import Store
+folder, rows, node = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+tracker, store = build(node, "tracker.wandb"), Store(folder)
+tracker.open("my study", folder)
+point = Point("p1", store.config("p1"), {"cell": "lstm"}, 3)
+for row in rows:
+    tracker.update(point, [row] if row else [])
+    if not row:
+        tracker.log(store.result("p1"), store.point_folder("p1"))
+tracker.close()
+"""
 GUARDED = """
 import sys, json
 from pathlib import Path
@@ -115,13 +131,13 @@ trackers.close()
 
 def log_in_process(
     folder: Path,
-    ids: list[str],
+    ids: list[Any],
     environment: dict[str, str],
     node: dict[str, Any],
     code: str = SERVED,
 ) -> str:
-    """Log points as the tracker's process does (wandb keeps state in its process), or with GUARDED
-    as the launcher does.
+    """Log points as the tracker's process does (wandb keeps state in its process), with GUARDED as
+    the launcher does, or with LIVE one point by rows; {}: it is stored.
     """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     home = folder.parent / "home"
@@ -298,8 +314,8 @@ def test_the_environment_counts_where_nothing_else_is_said(monkeypatch):
 
 
 def test_settings_reach_the_run(tmp_path):
-    write(tmp_path / "study", "p1")
-    node = {**NODE, **dict(FOLLOWED.values()), "system_metrics": True}
+    write(tmp_path / "study", "p1", status="diverged", diverged_at=2)
+    node = {**NODE, **dict(FOLLOWED.values()), "system_metrics": True, "alert": True}
     told = log_in_process(tmp_path / "study", ["p1"], {}, node)
     assert told == "W&B: offline (mode=offline), project theirs, group sweep 7\n"
     (run,) = offline_runs(tmp_path / "study")
@@ -315,6 +331,12 @@ def test_settings_reach_the_run(tmp_path):
         "notes": "why: a={1}, [2]",
     }
     assert set(opened["tags"]) == {"opens", "solved", "a", "b"}
+    (alert,) = [record["alert"] for record in records if record["type"] == "alert"]
+    assert alert["title"] == "my study: a point diverged"
+    assert alert["text"] == (
+        "Point p1 (cell=lstm initializer=orthogonal clip=norm depth=1 optimizer.lr=0.004 seed=3)"
+        " diverged at update 2"
+    )
     assert json.loads((tmp_path / "study" / "wandb" / "logged.jsonl").read_text()) == [
         "my-study-p1",
         "offline",
@@ -410,17 +432,33 @@ def test_every_key_is_in_the_file_and_on_the_server_with_its_axis_and_its_best(t
     assert {
         one.get("name", one.get("glob_name")): one["step_metric"] for one in metrics
     } == dict.fromkeys(("*", "train/loss", "val/loss", "val/score"), "update")
+    live: list[dict[str, Any]] = [
+        {"update": 0, "time": 1.5e9, "states": [{"layer": "network", "D": -3.0, "U": 0.0}]},
+        {"update": 1, "time": 1.6e9},
+    ]
+    live[0]["states"] += [{"layer": "1", "D": -3.5, "U": 0.25}, {"layer": "2", "D": -2.5, "U": 0.0}]
+    for row in live:
+        shown = ROWS[row["update"]]
+        row |= {column: shown[name] for column, name in KEYS.items() if name in shown}
     with stub() as server:
         environment = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
-        log_in_process(tmp_path / "study", ["p1"], environment, {**NODE, "mode": "online"})
+        online = {**NODE, "mode": "online"}
+        log_in_process(tmp_path / "study", live, environment, online, LIVE)  # interrupted
         sent = server.run("my-study-p1")
+        assert (sorted(sent["history"]), sent["lines"]) == ([0, 1], 2), (
+            "it is there while it trains"
+        )
+        told = log_in_process(tmp_path / "study", [*live, {}], environment, online, LIVE)
+        assert "WARNING" not in told
+        assert sent["lines"] == 3 and list(server.runs) == ["my-study-p1"], "continued, not doubled"
         assert {step: kept(row) for step, row in sent["history"].items()} == expected
+        assert [sent["history"][step]["_timestamp"] for step in (0, 1)] == [1.5e9, 1.6e9]
         assert sent["summary"]["val/score"] == {"min": 0.25, "last": 0.375}
         assert sent["summary"]["val/loss"] == {"min": 1.5, "last": 1.75}
         assert sent["summary"]["health/D"] == -0.5
 
 
-def test_under_a_wandb_agent_points_keep_their_own_ids(tmp_path):
+def test_several_points_under_a_wandb_agent_keep_their_own_ids(tmp_path):
     """An agent sets the id of the one run that it expects; without care every point gets it."""
     agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "agent1", "WANDB_SWEEP_PARAM_PATH": ""}
     for point in ("p1", "p2"):
@@ -429,6 +467,51 @@ def test_under_a_wandb_agent_points_keep_their_own_ids(tmp_path):
     assert "points are runs of their own, with their own ids, not runs of sweep sweep1" in told
     names = [path.name for path in offline_runs(tmp_path / "study")]
     assert names == ["run-my-study-p1.wandb", "run-my-study-p2.wandb"]
+
+
+@pytest.mark.slow
+def test_an_agent_of_a_sweep_starts_a_point_which_is_its_run_from_the_first_seconds_on(tmp_path):
+    """wandb's own agent starts the real command; W&B shows the run while the point trains."""
+    slow, folder = tmp_path / "slow", tmp_path / "mine" / "clip"
+    slow.touch()
+    folder.mkdir(parents=True)
+    (folder / "slow.yaml").write_text(
+        f"_target_: tests.support.faults.Slow\nfile: {slow}\nseconds: 1\n"
+    )
+    given = "experiment=quick clip=slow updates=40 validate_every=2 name=swept probe=[]"
+    command = ["${env}", "${interpreter}", "-m", "study", "--config-dir", str(tmp_path / "mine")]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with stub() as server:
+        command += [*given.split(), "${args_no_hyphens}"]
+        server.sweep = {"command": command, "runs": {"a1": {"cell": "rnn", "optimizer.lr": 0.0123}}}
+        agent = subprocess.Popen(
+            [WANDB, "agent", "--count", "1", "e/p/sw1"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "OMP_NUM_THREADS": "1"}
+            | {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert until(lambda: server.run("a1")["history"])
+            store = Store(tmp_path / "outputs" / "swept")
+            assert not store.ids(), "rows are there before the point is stored"
+            slow.unlink()
+            said, _ = agent.communicate(timeout=200)
+        finally:
+            end(agent)
+        (id,) = store.ids()
+        assert agent.returncode == 0 and "W&B: the point is run a1 of sweep sw1" in said, said
+        assert list(server.runs) == ["a1"], "and no other"
+        sent, row = server.run("a1"), store.result(id)["row"]
+        assert sent["upserts"][0]["sweep"] == "sw1"
+        assert sent["summary"]["val_score"] == row["val_score"]
+        config = json.loads(sent["upserts"][0]["config"])
+        assert (config["optimizer.lr"]["value"], config["point"]["value"]) == (0.0123, id)
+        rows = {each["update"]: each for each in rows_of(store, id, 100, store.config(id))}
+        assert {step: kept(row) for step, row in sent["history"].items()} == rows
+        assert sent["lines"] == len(rows)
 
 
 def test_where_a_users_files_lie_does_not_leave_this_machine():

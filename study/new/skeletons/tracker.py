@@ -17,6 +17,7 @@ class Skeleton(Tracker):
     hangs is switched off with a warning, and the study goes on. `log` receives each stored point,
     and receives it again at the next launch, so it must not count a point twice. It writes nothing
     into points/. Tables of a point are read through study.store.Store, since it may be compacted.
+    With `update` and a setting `rows`, a tracker also receives points while they train.
     """
 
     def __init__(self, *, columns: Sequence[str]) -> None:

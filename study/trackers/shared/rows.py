@@ -66,8 +66,9 @@ def live_rows(
     constant, found = _constant_rate(composed), []
     for row in rows:
         states = row.get("states", ())
-        named = {"update": row["update"], **constant, **_named(row)}
-        several = len({each["layer"] for each in states}) > 2
+        values = _named(row)
+        named = {"update": row["update"], **(constant if values else {}), **values}
+        several = len({each["layer"] for each in states} - {NETWORK}) > 1
         for each in states:
             named |= _health_of(each["layer"], [each[name] for name in HEALTH], several)
         found.append(named)
@@ -90,7 +91,7 @@ def _named(columns: Mapping[str, Any]) -> dict[str, float]:
 def _health(store: Store, id: str) -> dict[int, dict[str, float]]:
     """{update of a probe stage: D and U by name}."""
     frame = store.table("states", [id])[["update", "layer", *HEALTH]]
-    several = frame["layer"].nunique() > 2
+    several = len({*frame["layer"]} - {NETWORK}) > 1
     found: dict[int, dict[str, float]] = {}
     for update, layer, *values in frame.itertuples(index=False):
         if named := _health_of(layer, values, several):
