@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +28,7 @@ from study.config.loader import config_loader
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.new import create
+from study.records import POINTS
 from tests import ROOT
 from tests.support import levels, pages, theory
 from tests.support.pages import PAGES
@@ -112,6 +114,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     create("trainer", "my_loop", folder)
     for page in PAGES:
         for block in pages.blocks(page, "yaml"):
+            if "${args_no_hyphens}" in block:
+                continue  # a sweep of W&B
             if "_target_" in block:
                 (at,) = re.findall(rf"`my_conf/(\S+)`:\n\n```yaml\n{re.escape(block)}", PAGES[page])
                 path = folder / at
@@ -296,6 +300,21 @@ def test_every_yaml_block_is_a_configuration(own):
         assert len(compose_all(loader, "config", study_of)) >= 12
     piece = compose(loader, "config", ["cell=leaky"]).config["cell"]
     assert piece == {"_target_": "cells_of_mine.Leaky", "a": 0.1}
+
+
+def test_a_sweep_of_wandb_starts_a_command_that_takes_its_parameters(own):
+    """As an agent starts it: with each parameter as KEY=VALUE."""
+    blocks = [block for page in PAGES for block in pages.blocks(page, "yaml")]
+    (sweep,) = (yaml.safe_load(block) for block in blocks if "${args_no_hyphens}" in block)
+    register()
+    given = {
+        name: node["values"][0] if "values" in node else node["min"]
+        for name, node in sweep["parameters"].items()
+    }
+    words = [word for word in sweep["command"] if word != "${env}"]
+    assert words[0] == "${interpreter}" and words.pop() == "${args_no_hyphens}"
+    judge(["python", *words[1:], *(f"{key}={value}" for key, value in given.items())], own)
+    assert sweep["metric"]["name"] in {column.name for column in POINTS}
 
 
 CLIPPED = {

@@ -171,7 +171,7 @@ class Wandb(Tracker):
             run = self.open_runs[point.id]
             times = ({"_timestamp": row["time"]} if "time" in row else {} for row in rows)
             named = live_rows(rows, point.config)
-            self._write(run, point.id, (a | b for a, b in zip(named, times, strict=True)))
+            self._write(run, point.id, (a | b for a, b in zip(named, times, strict=True)), now=True)
             if any(row.get("diverged") for row in rows):
                 self._alert(run, point.id, rows[-1]["update"])
 
@@ -236,7 +236,8 @@ class Wandb(Tracker):
         else:
             run.tags = (*tags, *self.tags)
         rows = rows_of(store, id, self.rows, composed)
-        self._write(run, id, rows)
+        # A summary of one's own comes after the last row, which wandb else holds back for more.
+        self._write(run, id, rows, now=id in self.continued)
         if id in self.continued:
             run.summary.update(self._best(rows))
         if row.get("status") == "diverged" and not self._logged(self._id(id)):
@@ -276,11 +277,11 @@ class Wandb(Tracker):
             self.continued.add(point)
         return run
 
-    def _write(self, run: Any, point: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Log rows by update, without those that the run has."""
+    def _write(self, run: Any, point: str, rows: Iterable[Mapping[str, Any]], *, now: bool) -> None:
+        """Log rows by update, without those that the run has. now: the last one at once, too."""
         for values in rows:
             if values["update"] > self.step[point]:
-                run.log(dict(values), step=values["update"], commit=True)
+                run.log(dict(values), step=values["update"], commit=now or None)
                 self.step[point] = values["update"]
 
     def _alert(self, run: Any, point: str, update: int) -> None:
