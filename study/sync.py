@@ -53,8 +53,8 @@ class Waiting:
 
 
 def unfinished(study: Path) -> int:
-    """How many offline runs lie there that no ledger has: a launch was interrupted at them, or they
-    are not this study's.
+    """How many offline runs lie there that no ledger has: their points are in training, a launch
+    was interrupted at them, or they are not this study's.
     """
     noted = {entry[0].split("+")[0] for entry in entries(study / "wandb" / LOGGED)}
     report = run_id(str(Store(study).study().get("name", study.name)), "report")
@@ -185,10 +185,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else "W&B: no offline runs are waiting"
     )
     if incomplete:
-        runs = "1 offline run was" if incomplete == 1 else f"{incomplete} offline runs were"
+        runs = "1 offline run is" if incomplete == 1 else f"{incomplete} offline runs are"
         print(
-            f"W&B: {runs} never completed, since a launch was interrupted; run the study again to"
-            " log what is missing"
+            f"W&B: {runs} not complete: the point is in training, or its launch was interrupted;"
+            " run the study again to log what is missing"
         )
     if left:
         print(

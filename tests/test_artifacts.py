@@ -126,7 +126,7 @@ def test_online_once_and_again_when_the_page_is_another(tmp_path: Path) -> None:
 
 def test_offline_files_wait_for_sync(tmp_path: Path) -> None:
     folder = tracked(tmp_path, "offline")
-    done = run(folder, tmp_path)
+    done = run(folder.relative_to(tmp_path), tmp_path)
     assert (done.returncode, done.stdout) == (
         0,
         "W&B: report.html and points.parquet logged as artifacts (offline)\n",

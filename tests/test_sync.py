@@ -19,8 +19,8 @@ from tests.support.wandb_stub import KEY, stub
 from tests.trackers.test_trackers import NODE, ROOT, log_in_process, offline_runs, write
 
 CUT_SHORT = (
-    "W&B: 1 offline run was never completed, since a launch was interrupted; run the study again to"
-    " log what is missing\n"
+    "W&B: 1 offline run is not complete: the point is in training, or its launch was interrupted;"
+    " run the study again to log what is missing\n"
 )
 NOTHING_MORE = f"W&B: no complete offline runs are waiting\n{CUT_SHORT}"
 

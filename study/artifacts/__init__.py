@@ -116,14 +116,15 @@ def _log(folder: Path, files: Sequence[Path], mode: str, where: str) -> list[str
                 artifact.add_file(str(folder / path.name))
                 if end == "points":
                     most, factors = wandb.Table.MAX_ROWS, factors_of(study)
-                    tables = {"points": points_shown(path, most)}
-                    tables["profile"] = profile_shown(path, store, factors, most)
+                    here = folder / path.name
+                    tables = {"points": points_shown(here, most)}
+                    tables["profile"] = profile_shown(here, store, factors, most)
                     for table, frame in tables.items():
                         if len(frame):
                             shown[table] = wandb.Table(dataframe=frame, allow_mixed_types=True)
                             # A part of this artifact: else wandb makes one with absolute paths.
                             artifact.add(shown[table], table)
-                    if (picture := parallel_coordinates(path, factors)) is not None:
+                    if (picture := parallel_coordinates(here, factors)) is not None:
                         shown["parallel_coordinates"] = wandb.Image(picture)
                 else:
                     shown["report"] = wandb.Html(str(folder / path.name), inject=False)

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from study.interfaces import Tracker
+from study.interfaces import Point, Tracker
 from study.store import PointRecord, Store
 
 LAUNCHES = 2
+HEALTH = {"layer": "network", "D": -1.0, "U": 0.0}
+ROWS = [{"update": 0, "time": 1.6e9, "loss": 1.0, "grad_norm": 0.5, "states": [HEALTH]}]
 
 
 def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
-    """Check that a tracker accepts each point repeatedly, does not change stored files, and writes
-    nothing twice (files but logs do not grow) when a later launch sends the same points again.
+    """Check that a tracker accepts each point repeatedly, also while it trains and when it fails,
+    does not change stored files, and writes nothing twice (files but logs do not grow) when a later
+    launch sends the same points again.
 
     `make_tracker()` builds it; `folder`: a place for a study of two points.
     """
@@ -30,7 +33,11 @@ def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
         try:
             tracker.open("checked", store.folder)
             for id in [*store.ids(), *store.ids()]:
-                tracker.log(store.result(id), store.point_folder(id))
+                result = store.result(id)
+                point = Point(id, store.config(id), result["labels"], result["row"]["seed"])
+                tracker.update(point, ROWS)
+                tracker.log(result, store.point_folder(id))
+            tracker.fail("f" * 12, "RuntimeError: on purpose")
             tracker.close()
         except Exception as error:
             raise AssertionError(

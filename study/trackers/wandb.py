@@ -155,12 +155,9 @@ class Wandb(Tracker):
         self.logged = self._read_ledger()
 
     def update(self, point: Point, rows: Sequence[Mapping[str, Any]]) -> None:
-        id = self._id(point.id)
-        if (
-            self.off
-            or self._logged(id)
-            or (point.id not in self.open_runs and len(self.open_runs) >= OPEN)
-        ):
+        if self.off or self._logged(self._id(point.id)):
+            return
+        if point.id not in self.open_runs and len(self.open_runs) >= OPEN:
             return
         with self._as_study_error():
             if point.id not in self.open_runs:
@@ -291,7 +288,6 @@ class Wandb(Tracker):
                 title=f"{self.study}: a point diverged",
                 text=f"Point {point} ({run.name}) diverged at update {update}",
                 level=self.wandb.AlertLevel.WARN,
-                wait_duration=0,
             )
 
     def _define(self, run: Any) -> None:

@@ -263,7 +263,8 @@ def test_disabled_writes_nothing_and_says_so(tmp_path):
 
 def test_wandb_disabled_is_followed_as_well(tmp_path):
     write(tmp_path / "study", "p1")
-    told = log_in_process(tmp_path / "study", ["p1"], {"WANDB_DISABLED": "true"}, NODE)
+    rows: list[dict[str, Any]] = [{"update": 0}, {}]
+    told = log_in_process(tmp_path / "study", rows, {"WANDB_DISABLED": "true"}, NODE, LIVE)
     assert told == "W&B: nothing is written or sent, since WANDB_DISABLED is set\n"
     assert not (tmp_path / "study" / "wandb").exists()
 
