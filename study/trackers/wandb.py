@@ -238,7 +238,7 @@ class Wandb(Tracker):
         if id in self.continued:
             run.summary.update(self._best(rows))
         if row.get("status") == "diverged" and not self._logged(self._id(id)):
-            self._alert(run, id, row["diverged_at"])
+            self._alert(run, id, row.get("diverged_at"))
         run.summary.update({key: value for key, value in row.items() if value is not None})
         run.summary.update(metrics(store, id))
         run.finish(exit_code=0)
@@ -281,12 +281,13 @@ class Wandb(Tracker):
                 run.log(dict(values), step=values["update"], commit=now or None)
                 self.step[point] = values["update"]
 
-    def _alert(self, run: Any, point: str, update: int) -> None:
+    def _alert(self, run: Any, point: str, update: int | None) -> None:
         if self.alert and point not in self.alerted:
             self.alerted.add(point)
             run.alert(
                 title=f"{self.study}: a point diverged",
-                text=f"Point {point} ({run.name}) diverged at update {update}",
+                text=f"Point {point} ({run.name}) diverged"
+                + ("" if update is None else f" at update {update}"),
                 level=self.wandb.AlertLevel.WARN,
             )
 
