@@ -19,6 +19,11 @@ from reports.figures.theme import draw
 from reports.formatting import count, level, levels, listing, score_number, slug
 from reports.statistics import Estimate, clamp, weighted_arms
 
+HOW = (
+    "Each mark is a mean, with its value beside it; the small dots are the networks behind it. If"
+    " the same choice were right in every panel, the lines would fall and rise alike. Where a line"
+    " is flat, or its bars overlap, little depends on that choice there."
+)
 MOST_LINES, MOST_BOXES = 4, 60  # lines in a panel; means in a figure
 SMALL_DOTS = 600  # runs above which only means are drawn
 
@@ -86,6 +91,7 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
         _table(study, means, (row, column), lines),
         10.0,
         finding,
+        HOW,
     )
 
 

@@ -47,13 +47,16 @@ def opened(browser: Any, path: Path, **options: Any) -> tuple[Any, list[str]]:
     return page, noise
 
 
+UNFOLD = "document.querySelectorAll('details').forEach(one => one.open = true)"
+
+
 def violations(page: Any) -> list[str]:
     """What axe-core finds on the page with every fold open: rule, how often, the first place.
 
     The inside of pictures, which is hidden from readers that speak, is left out; the contrast of
     its text is measured in test_browser.py.
     """
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate(UNFOLD)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run({exclude: [['.drawing']]}, {resultTypes: ['violations']})")[
         "violations"

@@ -9,7 +9,7 @@ import pytest
 
 from reports.blocks import Box, Matrices, Matrix
 from reports.documents.templates import Templates
-from tests.reports.browser import opened
+from tests.reports.browser import UNFOLD, opened
 from tests.reports.test_report import TITLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -27,6 +27,7 @@ def test_nothing_leaves_the_file_and_every_section_shows(browser: Any, small_pag
 
 def test_tables_sort_from_the_keyboard(browser: Any, small_page: Path) -> None:
     page, noise = opened(browser, small_page)
+    page.evaluate(UNFOLD)
     table = page.locator("#states .tablebox table").first
     head = table.locator("th", has_text="D at end")
 
@@ -55,6 +56,7 @@ def test_tables_sort_from_the_keyboard(browser: Any, small_page: Path) -> None:
 
 def test_filter_hides_rows(browser: Any, small_page: Path) -> None:
     page, _ = opened(browser, small_page)
+    page.evaluate(UNFOLD)
     box = page.locator("#states .tablebox.filtered").first
     rows = box.locator("tbody tr")
     box.locator("input").fill("gru norm")
@@ -79,7 +81,7 @@ def test_theme_follows_the_system_and_the_switch(browser: Any, small_page: Path)
 def test_no_sideways_scroll(browser: Any, small_page: Path, width: int) -> None:
     page, _ = opened(browser, small_page, viewport={"width": width, "height": 800})
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate(UNFOLD)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert page.locator("nav.side").is_visible() == (width >= 1100)
     assert page.locator("details.fold-contents").is_visible() == (width < 1100)
@@ -123,6 +125,7 @@ def test_readable_without_scripts(browser: Any, small_page: Path) -> None:
         page.locator("main section").count() == len(TITLES) and page.locator("#theme").is_hidden()
     )
     assert page.locator(".drawing svg").first.is_visible()
+    page.locator("#accuracy-title").click()
     page.locator("#accuracy details.fold summary", has_text="The numbers").click()
     assert page.locator("#accuracy details.fold table").first.is_visible()
 
@@ -185,6 +188,7 @@ CONTRAST = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_of_every_text(browser: Any, small_page: Path, scheme: str) -> None:
     page, _ = opened(browser, small_page, color_scheme=scheme)
+    page.evaluate(UNFOLD)
     assert page.evaluate(CONTRAST) == []
 
 
