@@ -380,7 +380,8 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
     choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
     for term in choices[:1]:
         side = read(study, "score", term)
-        sentences.append(f"{term.name}: {by_level_words(side, 'score')}.")
+        name = f"{term.name[0].upper()}{term.name[1:]}"
+        sentences.append(f"{name}: {by_level_words(side, 'score')}.")
     if not found.interactions:
         sentences += no_dependence_words(found)
     told_of = {side.factor for term in choices[:1] for side in [read(study, "score", term)]}

@@ -108,7 +108,7 @@ def structures_words(study: Study) -> str:
     }
     text = f"{among} gradient health at the end"
     score = f"a better test {study.metric}"
-    parts = [f"{way} {score}{_which(own) if keys else ''}" for way, own in ways.items() if own]
+    parts = [f"{way} {score}{_which(own)}" for way, own in ways.items() if own]
     rest = len(judged) - sum(map(len, ways.values()))
     if not parts:
         numbers = listing([_named(one) for one in judged]) if len(judged) <= NAMED else ""
@@ -125,6 +125,8 @@ def structures_words(study: Study) -> str:
 
 
 def _which(own: Sequence[Structure]) -> str:
+    if not own[0].labels:
+        return f" (rank correlation {words(own[0].rho, apart=0.0)})"
     named = [_named(one) for one in own[:NAMED]]
     more = [f"{len(own) - NAMED} more"] if len(own) > NAMED else []
     return f" for {listing([*named, *more])}"

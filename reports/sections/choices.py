@@ -16,7 +16,7 @@ from reports.blocks import Cell, Figure, Rows, Section, Table
 from reports.data.study import UNKNOWN, Study
 from reports.figures.choices import Mean, choices
 from reports.figures.theme import draw
-from reports.formatting import count, level, levels, listing, score_number, slug
+from reports.formatting import count, level, levels, listing, score_number, short_name, slug
 from reports.statistics import Estimate, clamp, weighted_arms
 
 HOW = (
@@ -52,7 +52,7 @@ class Choices:
             figure = _figure(study, own, problem.name)
             blocks += under(study, problem, [figure] if figure else [])
         row, column = study.matrix_factors
-        return Section(blocks, title=f"Which {column} for which {row}")
+        return Section(blocks, title=f"Which {short_name(column)} for which {short_name(row)}")
 
 
 def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:

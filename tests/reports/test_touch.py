@@ -274,6 +274,7 @@ def test_what_the_script_adds_is_accessible_in_the_dark_and_is_not_printed(
     browser: Any, path: Path
 ) -> None:
     page, noise = opened(browser, path, color_scheme="dark", reduced_motion="reduce")
+    page.locator(".handbar > details > summary").click()
     page.locator(".chip").first.click()
     page.locator(".idlink").first.evaluate("one => one.click()")
     assert violations(page) == []

@@ -104,7 +104,6 @@ function makeBar() {
     "Marks and rows of what is switched off are hidden. Text, findings, averages and all numbers stay those of the whole study.");
   const fold = make("details", {}, make("summary", {}, "Filter: ", make("span", { class: "shown" })),
     make("div", { class: "levels" }, ...study.factors.map(chips), reset), note, makePins());
-  fold.open = !matchMedia("(max-width: 700px)").matches;
   return make("div", { class: "handbar", role: "group", "aria-label": "Filter by level" }, fold);
 }
 
