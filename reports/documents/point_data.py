@@ -51,7 +51,9 @@ def point_data(study: Study) -> dict[str, Any]:
     return {
         "points": points,
         "names": [name for name, _ in _facts(study, {})],
-        "shared": [[str(key), str(label)] for key, label in sorted(study.constant.items())],
+        "shared": [
+            [str(key), private(str(label))] for key, label in sorted(study.constant.items())
+        ],
         "xs": xs,
         "commands": _commands(study, stored),
         "score": f"validation {study.metric}",
@@ -78,7 +80,7 @@ def _facts(study: Study, row: Mapping[Any, Any]) -> Facts:
         ("parameters", _count(row.get("params"))),
         ("seconds", _short(row.get("seconds"))),
     ]
-    return [(name, str(text or "")) for name, text in found]
+    return [(name, private(str(text or ""))) for name, text in found]
 
 
 def _words(row: Mapping[Any, Any], *columns: str) -> str:
