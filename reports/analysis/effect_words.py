@@ -231,7 +231,8 @@ def by_level_words(one: Dependence, by: str) -> str:
 def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
     place = f"for {level(one.partner, at.at)}"
     if not at.shown:
-        return f"{place}, no difference is shown ({_with_ends(at.difference)})"
+        pair = f"{level(one.factor, at.better)} over {level(one.factor, at.worse)}"
+        return f"{place}, no difference is shown ({pair} {_with_ends(at.difference)})"
     better, worse = _means(at)
     return (
         f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
@@ -334,15 +335,19 @@ def choice_words(study: Study, row: str, column: str) -> str:
     one = effects.get(column)
     if term is not None and term.decided.too_close:
         return f"It is {TOO_CLOSE} whether {column} acts alike for every {row}."
-    alike = f"it is not shown that {column} acts differently for any {row}"
-    if one is None or not one.shown or one.reversed_by or results_alone(one):
+    tested = term is not None and term.decided.testable
+    alike = f", and it is not shown that {column} acts differently for any {row}" if tested else ""
+    if one is not None and one.alike[0] < one.alike[1]:
         return (
-            f"No difference between levels of {column} is shown that holds throughout, and {alike}."
+            f"Levels of {column} were not all tried in the same combinations, so that no average"
+            f" compares them{alike}."
         )
+    if one is None or not one.shown or one.reversed_by or results_alone(one):
+        return f"No difference between levels of {column} is shown that holds throughout{alike}."
     better, worse = _means(one)
     return (
         f"{level(column, one.better)} is better than {level(column, one.worse)} on average"
-        f" ({better} against {worse}: {_with_ends(one.difference)}), and {alike}."
+        f" ({better} against {worse}: {_with_ends(one.difference)}){alike}."
     )
 
 
@@ -356,7 +361,7 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
     told = [one for one in effects if one.shown and not one.reversed_by and not results_alone(one)]
     parts = [
         f"{one.factor} {_with_ends(one.difference)} ({level(one.factor, one.better)} over"
-        f" {level(one.factor, one.worse)})"
+        f" {level(one.factor, one.worse)}{_over_some(one)})"
         for one in told
     ]
     sentences = confounding_words(study, found)
@@ -375,7 +380,7 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
         sentences.append(
             f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
             if alone
-            else f"For {listing(quiet)} none is shown."
+            else f"For {listing(quiet)} none is shown{' on average' if found.interactions else ''}."
         )
     choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
     for term in choices[:1]:
@@ -390,3 +395,9 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
             words = by_level_words(one.reversed_by[0], "score")
             sentences.append(f"{one.factor[0].upper()}{one.factor[1:]}: {words}.")
     return " ".join(sentences)
+
+
+def _over_some(one: Effect) -> str:
+    """That not all arms with either level are compared, if so."""
+    same, of = one.alike
+    return f", over the {same} of {of} arms alike in all else" if same < of else ""

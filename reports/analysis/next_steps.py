@@ -54,9 +54,9 @@ def _longer(study: Study) -> str:
     if not found.shown:
         return ""
     return (
-        f"Train longer: the validation score of {found.still} of {count(found.judged, 'network')}"
-        f" was still getting better over the last validations, by {with_interval(found.gain, 3)} on"
-        " average."
+        f"Train longer: {found.still} of {count(found.judged, 'network')} were still getting better"
+        f" over their last validations, by {with_interval(found.gain, 3)} on average, so that the"
+        " order may change."
     )
 
 
@@ -80,9 +80,12 @@ def _tune(study: Study, arms: pd.DataFrame) -> str:
 def _confirm(study: Study, arms: pd.DataFrame) -> str:
     if len(arms) < 2 or confirmation(study) is not None or not leaders(study):
         return ""
+    several = len(leaders(study)) > 1
+    first = "the first arms were" if several else "the first arm was"
+    scores = "their scores are" if several else "its score is"
     return (
-        "Confirm: the first arm was chosen on these seeds, so its score is optimistic; fresh ones"
-        " show by how much."
+        f"Confirm: {first} chosen on these seeds, so {scores} optimistic; fresh seeds show by how"
+        " much."
     )
 
 
@@ -111,8 +114,8 @@ def _more_seeds(study: Study) -> str:
         )
     if apart <= floor:
         return (
-            "More test examples: no number of seeds would tell the first arm and the runner-up"
-            " apart, were their difference as measured."
+            "More test examples: the first arm and the runner-up differ by less than this test set"
+            " resolves, however many seeds there are."
         )
     return (
         f"More seeds: it would take over {MAX_SEEDS:,} per arm to tell the first arm and the"

@@ -112,12 +112,9 @@ def structures_words(study: Study) -> str:
     rest = len(judged) - sum(map(len, ways.values()))
     if not parts:
         numbers = listing([_named(one) for one in judged]) if len(judged) <= NAMED else ""
-        return (
-            f"{text} is not shown to go with {score}"
-            f"{f' (rank correlation {numbers})' if numbers else ''}."
-        )
+        return f"{text} is not shown to go with {score}{f': {numbers}' if numbers else ''}."
     left = (
-        f", and is not shown to for the other {rest}"
+        f", and is not shown to for the {rest} others"
         if rest > 1
         else (", and is not shown to for the other one" if rest else "")
     )
@@ -134,4 +131,4 @@ def _which(own: Sequence[Structure]) -> str:
 
 def _named(one: Structure) -> str:
     name = levels(one.labels)
-    return f"{name} {words(one.rho, apart=0.0)}".strip()
+    return f"{name} (rank correlation {words(one.rho, apart=0.0)})"

@@ -31,7 +31,12 @@ def with_glosses(html: str, terms: Terms) -> str:
     `terms`: as the section Glossary takes them.
     """
     meanings = {term_id(term): _meaning(entry) for term, entry in terms.items()}
-    words = {word: term_id(term) for term in terms for word in _words(term)}
+    words = {
+        word: term_id(term)
+        for term, entry in terms.items()
+        if isinstance(entry, str) or not entry.get("plain")
+        for word in _words(term)
+    }
     if not words:
         return LINK.sub(r"\2", html)
     pattern = re.compile(
@@ -43,7 +48,7 @@ def with_glosses(html: str, terms: Terms) -> str:
     head, main, rest = _parts(html)
     used: set[str] = set()
     sections = re.split(r"(?=<section )", main)
-    made = [_explained(section, words, pattern, used) for section in sections]
+    made = [_explained(section, words, set(meanings), pattern, used) for section in sections]
     main = "".join(made)
     main = re.sub(
         r'<div id="(term-[^"]+)"><dt>.*?</dd></div>',
@@ -64,7 +69,7 @@ def _parts(html: str) -> tuple[str, str, str]:
 
 
 def _explained(
-    section: str, words: Mapping[str, str], pattern: re.Pattern[str], used: set[str]
+    section: str, words: Mapping[str, str], ids: set[str], pattern: re.Pattern[str], used: set[str]
 ) -> str:
     """The section with the first of each term between marks, and `used` with what it has."""
     seen: list[set[str]] = [set()]  # one for each fold that is open here, as it may stay closed
@@ -79,7 +84,6 @@ def _explained(
         seen[-1].add(id)
         return f"\x00{id}\x01{word}\x02"
 
-    ids = set(words.values())
     section = LINK.sub(lambda found: f"\x03{found[1]}\x04{found[2]}\x05", section)
     made, depth = [], 0
     for part in re.split(r"(<[^>]+>|\x03[^\x05]*\x05)", section):

@@ -137,9 +137,12 @@ def _line(
     line = own[0].line
     shift = (line - (lines - 1) / 2) * min(0.26, 0.6 / lines)
     at = [(xs.index(mark.x) + shift, mark) for mark in own]
+    # A line that skips a level would look like a value there.
+    there = {xs.index(mark.x): (x, mark.mean.value) for x, mark in at}
+    path = [there.get(number_of, (math.nan, math.nan)) for number_of in range(len(xs))]
     axis.plot(
-        [x for x, _ in at],
-        [mark.mean.value for _, mark in at],
+        [x for x, _ in path],
+        [y for _, y in path],
         color=colour,
         linewidth=1.1,
         alpha=0.55,

@@ -80,8 +80,8 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
     lost = int(points["lost"].sum())
     worst = f" {count(lost, 'lost network')} count with {worst_words(study)}." if lost else ""
     caption = (
-        f"Mean test {study.metric} by {column}, a panel per {row}; bars: 95 % intervals over"
-        f" seeds.{of_lines}{over}{dots}{worst}"
+        f"Mean test {study.metric} by {column}{f', a panel per {row}' if len(panels) > 1 else ''};"
+        f" bars: 95 % intervals over seeds.{of_lines}{over}{dots}{worst}"
     )
     return Figure(
         picture,

@@ -18,10 +18,13 @@ class Glossary:
     def __init__(self, *, terms: Mapping[str, str | Mapping[str, str]]) -> None:
         for term, entry in terms.items():
             if not isinstance(entry, str) and not (
-                isinstance(entry, Mapping) and "is" in entry and set(entry) <= {"is", "formula"}
+                isinstance(entry, Mapping)
+                and "is" in entry
+                and set(entry) <= {"is", "formula", "plain"}
             ):
                 raise ValueError(
-                    f"Glossary: terms.{term} must be a text or {{is: …, formula: …}}, got {entry!r}"
+                    f"Glossary: terms.{term} must be a text or {{is: …, formula: …, plain: …}},"
+                    f" got {entry!r}"
                 )
         self.terms = terms
 

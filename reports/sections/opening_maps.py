@@ -24,7 +24,7 @@ from reports.statistics.survival import planned_updates
 HOW = (
     "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from"
     " the bottom to the top back in time ([lag]). The colour is [transport]: pale means that as"
-    " much [credit] arrives as one step back, dark that it is lost on the way, red that it is"
+    " much [credit] arrives as one step back, dark that it fades on the way, red that it is"
     " amplified. A map that is dark above and turns pale to the right is a network that opens, at"
     " some update between two probes (ticks at the foot); compare where the validation loss (line)"
     " falls, before that or after. A map that turns dark closes. Grey and magenta are exact zeros"
@@ -69,8 +69,8 @@ class OpeningMaps:
         return Section(
             [
                 Prose(
-                    "How far back does the gradient travel, and when does the way open? Pale is as"
-                    " much as one step back, dark is lost, red is amplified."
+                    "How far back does the gradient reach, and when during training? Pale: as"
+                    " strong as one step back; dark: faded away; red: amplified."
                 ),
                 Figure(picture, caption, f"Opening maps. {finding}", table, width, finding, HOW),
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,10 +42,10 @@ from reports.analysis.structures import structures_words
 from reports.analysis.tallies import Tally, tally
 from reports.blocks import Answer, AnswerLine, Notice, Points, Prose, Section, Step
 from reports.data.study import MISSING, Problem, Study
-from reports.data.test_set import weighted_noise
 from reports.export.how_to_run import how_to_run
 from reports.formatting import (
     count,
+    decimals,
     duration,
     known,
     level,
@@ -52,13 +53,13 @@ from reports.formatting import (
     listing,
     number,
     percent,
-    plus_minus,
     short_name,
 )
-from reports.statistics import Estimate, mean_interval, share_over_arms
+from reports.statistics import Estimate, share_over_arms
 from study.design.outcomes import solved_at_end
 
 HALF = 0.5  # of the seeds, that must solve a length
+MOST_LEVELS = 6  # in a list of counts
 MOST_LENGTHS = 12  # choices whose longest lengths are told on the first screen
 Recipes = Sequence[tuple[Problem, Recipe]]
 FOLD = "Train it again, take its weights, or paste it into PyTorch"
@@ -105,8 +106,8 @@ class Summary:
         every = recipes(study)
         nothing = len(every) > 1 and all(len(found.order) == 1 for _, found in every)
         sure = "" if nothing or len(every) > MANY else _how_sure(study, arms, every)
-        solved, notes = _solved(study)
-        notes = [*notes, *caveats(study, arms, points, self.trusted)]
+        failed, of_failed = _failed(study)
+        notes = caveats(study, arms, points, self.trusted)
         mattered, in_full = self._effects(study, points)
         carried, predictions = self._health(study, points)
         lines = [
@@ -116,10 +117,17 @@ class Summary:
             ),
             AnswerLine(
                 "How sure",
-                " ".join(text for text in (sure, solved, _flattered(study)) if text),
+                " ".join(text for text in (sure, _flattered(study)) if text),
                 (),
                 [Points(notes)] if notes else [],
                 "How far these numbers reach",
+            ),
+            AnswerLine(
+                "What failed",
+                failed,
+                (),
+                [Points(of_failed)] if of_failed else [],
+                "How this was counted",
             ),
             AnswerLine(
                 "What mattered",
@@ -184,7 +192,10 @@ class Summary:
             f"{done}{f' ({listing(apart)})' if apart else ''}; {count(len(study.seeds), 'seed')}"
             f" {of}."
         )
-        return f"{text} {self._time(study, points)}"
+        ends = (
+            "" if study.adopted else " Intervals and ± are 95 % ones, unless sd stands beside them."
+        )
+        return f"{text} {self._time(study, points)}{ends}"
 
     def _time(self, study: Study, points: pd.DataFrame) -> str:
         if study.adopted:
@@ -203,23 +214,33 @@ class Summary:
         )
 
 
-def _solved(study: Study) -> tuple[str, list[str]]:
-    """How many networks end solved, and were lost; then what that does not say."""
-    points = study.stored[study.has_rule(study.stored)]
-    lost = f"{_lost_words(study, tally(study.stored))}."
-    if study.adopted and points.empty:
-        return lost[0].upper() + lost[1:], []  # what was not recorded has a sentence
+def _failed(study: Study) -> tuple[str, list[str]]:
+    """How many networks were lost, and how many did not solve, by level; then what that does not
+    say.
+    """
+    points = with_counted(study)
+    key = study.matrix_factors[0]
+    lost = _lost_words(study, tally(points))
+    if points["lost"].any() and len(study.levels(key)) > 1:
+        lost += f": {_by_level(points, key, points['lost'].to_numpy(dtype=bool))}"
+    lost = f"{lost[0].upper()}{lost[1:]}."
+    ruled = study.stored[study.has_rule(study.stored)]
     none = [f"{study.no_rule} ({listing(study.without_rule())})."] if study.without_rule() else []
-    if points.empty:
-        return lost[0].upper() + lost[1:], none
-    found = tally(points)
-    share = share_over_arms(solved_at_end(points).to_numpy(), points["arm"].to_numpy())
+    if ruled.empty:  # of adopted runs, what was not recorded has a sentence
+        return lost, [] if study.adopted else none
+    found, notes = tally(ruled), []
+    share = share_over_arms(solved_at_end(ruled).to_numpy(), ruled["arm"].to_numpy())
     networks = f"{_of(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
+    rest = ~solved_at_end(ruled).to_numpy(dtype=bool)
     text = (
         f"{networks[0].upper()}{networks[1:]} solved {_its(study)} task at the end"
-        f" ({percent(share.value)}, 95 % interval {_span(share)}); {lost}"
+        f" ({percent(share.value)}, 95 % interval {_span(share)})"
     )
-    notes = []
+    parts = [one for one in study.same_problem if one == key]
+    apart = key if parts or len(study.problems) < 2 else ""
+    by = "task" if "task" in study.factors else apart
+    if rest.any() and by and len(study.levels(by)) > 1:
+        text += f"; unsolved: {_by_level(ruled, by, rest)}"
     if found.not_kept:
         whose = "its" if found.not_kept == 1 else "their"
         notes.append(
@@ -231,11 +252,20 @@ def _solved(study: Study) -> tuple[str, list[str]]:
             "Solved is judged on validation:"
             f" {reaching(flattered.reach, flattered.met, flattered.whose)} its limit on test."
         )
-    if points["arm"].nunique() > 1:
-        notes.append(
-            "The interval of the share solved is over arms, as seeds of one arm are alike."
-        )
-    return text, [*notes, *none]
+    if ruled["arm"].nunique() > 1:
+        notes.append("The interval of the share solved is over arms: seeds of one arm are alike.")
+    return f"{lost} {text}.", [*notes, *none]
+
+
+def _by_level(points: pd.DataFrame, key: str, which: np.ndarray) -> str:
+    """For example: rnn 3 of 36, lstm 4 of 36, for levels that have any."""
+    counted = points.assign(which=which).groupby(key, sort=False)["which"].agg(["sum", "size"])
+    parts = [
+        f"{level(key, str(name))} {int(row['sum'])} of {int(row['size'])}"
+        for name, row in counted.iterrows()
+        if row["sum"]
+    ]
+    return ", ".join(parts[:MOST_LEVELS]) + (", …" if len(parts) > MOST_LEVELS else "")
 
 
 def _flattered(study: Study) -> str:
@@ -268,9 +298,16 @@ def _opened(study: Study, judged: pd.DataFrame) -> str:
         else ""
     )
     return (
-        f"{begins}{where} the gradient from the judged lag was vanishing or fading at"
+        f"{begins}{where} the gradient {_reaching(study)} was vanishing or fading at"
         f" initialization{end}."
     )
+
+
+def _reaching(study: Study) -> str:
+    """For example: reaching 63 steps back."""
+    states = study.table("states")
+    lags = sorted({int(lag) for lag in states["lag"].dropna()}) if len(states) else []
+    return f"reaching {lags[0]} steps back" if len(lags) == 1 else "reaching the judged lag"
 
 
 def _ended_without(study: Study, found: Tally) -> str:
@@ -382,7 +419,8 @@ def _lead_words(found: Recipe, others: int, metric: str) -> str:
         apart = others - len(found.close)
         return (
             f"Of the other {others} arms {apart} can be told apart from it by test {metric} (with"
-            f" an interval for all at once), and {len(found.close)} cannot be distinguished."
+            f" intervals that hold for all of them), and {len(found.close)} cannot be"
+            " distinguished."
         )
     return f"The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
 
@@ -411,7 +449,7 @@ def _sides(one: JudgedClaim) -> str:
     if not one.better or not known(one.difference.value):
         return ""
     first, second = (side_values(one, which) for which in (0, 1))
-    return f" ({one.measure}: {first} against {second})"
+    return f" ({one.measure}: {first} with {levels(one.better)}, {second} with {levels(one.worse)})"
 
 
 def _over_problems(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> str:
@@ -447,14 +485,11 @@ def _lead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     """Lead of the first arm over the second in test score, as a sentence; positive is better."""
     a, b = by_arm.loc[found.order[0]], by_arm.loc[found.order[1]]
     lead = (a["score"].value - b["score"].value) * (1 if study.higher_is_better else -1)
-    noise = mean_interval(a["scores"]), mean_interval(b["scores"])
-    test_set = 1.96 * weighted_noise(study, {found.order[0]: 1.0, found.order[1]: -1.0})
-    half = np.hypot(noise[0].half, noise[1].half)
-    half = np.hypot(half, test_set) if known(test_set) else half
-    return (
-        f" Its lead over the runner-up, {_short(study, by_arm, found.order[1])}, is"
-        f" {plus_minus(lead, lead - half, lead + half)}."
-    )
+    runner = _short(study, by_arm, found.order[1])
+    digits = decimals(lead, math.nan)
+    if lead < 0:
+        return f" The runner-up, {runner}, is {number(-lead, digits)} better on test."
+    return f" It is {number(lead, digits)} ahead of the runner-up, {runner}."
 
 
 def _of(n: int, total: int) -> str:

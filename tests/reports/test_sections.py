@@ -107,15 +107,15 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     )[0].split(". ")[-1].startswith(f"{len(found.close)} arm")
     (answer,) = [block for block in screen.blocks if isinstance(block, Answer)]
     named = [line.name for line in answer.lines]
-    assert named == ["Use", "How sure", "What mattered", "Gradient", "Next"]
+    assert named == ["Use", "How sure", "What failed", "What mattered", "Gradient", "Next"]
     second = study.arms.set_index("arm").loc[found.order[1], "label"]
-    assert f"Its lead over the runner-up, {second}, is" in lead
+    assert re.search(rf"ahead of the runner-up, {second}\.|The runner-up, {second}, is", lead)
 
 
 def test_runs_that_diverged_silently_stand_beside_the_diverged(study: Study) -> None:
     of = Study(study.store)
     of.grid.loc[[0, 1], "outcome"] = "silently diverged"
-    assert "; 2 of 36 lost (0 diverged, 2 silently)." in texts(render("summary", of))
+    assert "2 of 36 lost (0 diverged, 2 silently): " in texts(render("summary", of))
 
 
 def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study) -> None:
