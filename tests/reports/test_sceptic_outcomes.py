@@ -20,17 +20,13 @@ from reports.sections.recipe import RecipeSection
 from reports.sections.summary import Summary
 from study.design.ranking import best_first
 from tests.reports.known import known_study
+from tests.reports.page_text import words
 
 ARMS = {"cell": ["rnn", "lstm", "gru"]}
 
 
 def texts(section: Any) -> str:
-    """All prose, facts and notices of a section."""
-    parts = []
-    for block in section.blocks:
-        parts += [block.text] if hasattr(block, "text") else []
-        parts += [str(item) for item in getattr(block, "items", ())]
-    return " ".join(parts)
+    return " ".join(words(section.blocks))
 
 
 def first(study: Any) -> str:
@@ -183,7 +179,7 @@ def test_a_length_is_a_task_of_its_own_and_no_choice() -> None:
 
     study = known_study(LENGTHS, point)
     text = texts(Summary(trusted=5, draws=1000).render(study))
-    assert "On steps 16, recommended is rnn" in text and "On steps 64, recommended is lstm" in text
+    assert "On steps 16: rnn" in text and "On steps 64: lstm" in text
     assert [name for name, _ in leaders(study)] == ["steps 16", "steps 64"]
     section = texts(RecipeSection(shown=5).render(study))
     assert "Task steps 16" in section and "Runner-up: lstm · steps 16" in section
@@ -219,7 +215,7 @@ def test_what_a_task_calls_a_choice_can_be_recommended() -> None:
         task={"choices": ["window"]},
     )
     text = texts(Summary(trusted=5, draws=1000).render(study))
-    assert "ecommended is window 48" in text
+    assert "window 48 (by validation score)" in text
 
 
 def test_a_tie_goes_to_the_arm_that_met_the_rule_sooner() -> None:
