@@ -275,8 +275,8 @@ def _flattered(study: Study) -> str:
         return ""
     one = found.mean
     return (
-        "The best of several validations is better than the test score by"
-        f" {with_interval(one, 3)} on average."
+        f"The best of several validations flatters, by {with_interval(one, 3)} on average against"
+        " the test score."
     )
 
 

@@ -252,7 +252,7 @@ def test_the_first_screen_has_the_claims_and_what_limits_an_average() -> None:
     )
     text = texts(Summary(trusted=5, draws=1000).render(study))
     found = "The LSTM is better: ✓ holds here (test score: "
-    assert f"Claimed with the study, and found. {found}" in text
+    assert f"{found}" in text
     assert "over the 2 of 3 arms that differ in it alone" in text
 
 
