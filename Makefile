@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip
 INSTALL := $(PIP) install -c constraints.txt -c .venv/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,14 +54,17 @@ CORES := $$(n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 6 ? n : 6)))
 PYTEST_ALL = OMP_NUM_THREADS=1 $(PY) -m pytest -n $$(($(CORES) + $(1))) --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/, store config cells clipping encoders health initializers optimizers penalties schedules readouts probes diagnostics numerics machine launch/test_progress.py search/test_space.py search/test_slots.py test_tiers.py test_screen.py)
 
-test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another; SLOW=1: all)
-	@$(call PYTEST_ALL,$(if $(SLOW),2,1)) $(if $(SLOW),,-m "not slow and not cluster") $(PYTEST)
+test: .venv/.ready-dev ## the tests but for the slow ones (PYTEST="-k probes" for some, PYTEST="-n 0" for one after another)
+	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(PYTEST)
 
 test-fast: .venv/.ready-dev ## the rooms whose tests take a minute in all: after every change
 	@$(call PYTEST_ALL,1) -m "not slow and not cluster" $(FAST) $(PYTEST)
 
 test-slow: .venv/.ready-dev ## what make test leaves out: clusters, browsers, databases, kills, packages, whole experiments
 	@$(call PYTEST_ALL,2) -m "slow and not cluster" $(PYTEST)
+
+test-all: .venv/.ready-dev ## make test and make test-slow in one
+	@$(call PYTEST_ALL,2) $(PYTEST)
 
 check-plugin: .venv/.ready ## the battery on a folder of your own pieces (DIR=mine), found through its YAMLs
 	@$(PY) -m study.check $(or $(DIR),$(error give the folder of your own pieces: make check-plugin DIR=mine))

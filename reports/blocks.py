@@ -98,10 +98,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Points:
+class Bullets:
     """Sentences as a list."""
 
-    template: ClassVar[str] = "blocks/points.html"
+    template: ClassVar[str] = "blocks/bullets.html"
     items: Sequence[str]
 
 

@@ -38,8 +38,8 @@ def _few_seeds(study: Study, arms: pd.DataFrame, trusted: int) -> list[str]:
     if seeds >= trusted or len(arms) < 2:
         return []
     pooled = (
-        "; which can be told apart from the first rests on the spread over seeds pooled over all"
-        " arms"
+        "; which can be told apart from the recommended one rests on the spread over seeds pooled"
+        " over all arms"
     )
     return [
         f"{count(seeds, 'seed')} per arm: single arms are shown"

@@ -135,3 +135,11 @@ def _mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
         return values.weighted_mean, values.weighted_sd
     known = np.asarray(values, dtype=float)
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan
+
+
+def sides_words(one: JudgedClaim) -> str:
+    """The two sides of a claim in numbers, if it has any."""
+    if not one.better or not known(one.difference.value):
+        return ""
+    first, second = (side_values(one, which) for which in (0, 1))
+    return f" ({one.measure}: {first} with {levels(one.better)}, {second} with {levels(one.worse)})"

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.data.study import Study
+from reports.formatting import levels, listing
+
+HALF = 0.5  # of the seeds, that must solve a length
+MOST_LENGTHS = 12  # choices whose longest lengths are said one by one
 
 
 @dataclass(frozen=True)
@@ -117,3 +121,22 @@ def longest_lags(study: Study, key: str, share: float) -> list[LongestSolved]:
             solved = [one for one in tried if one.solved > share * one.n]
             made.append(LongestSolved(labels, tried, solved[-1] if solved else None))
     return made
+
+
+def lengths_words(study: Study) -> str:
+    """Up to which length each choice solves its task, if length is a factor."""
+    key = length_factor(study)
+    found = longest_lags(study, key, HALF) if key else []
+    if not found or len(found) > MOST_LENGTHS:
+        return ""
+    reached: dict[str, list[str]] = {}
+    for one in sorted(found, key=lambda one: -(one.longest.steps if one.longest else 0)):
+        if one.longest is None:
+            reach = f"none of {listing([f'{at.steps:,}' for at in one.tried])}"
+        else:
+            reach = f"{one.longest.steps:,}{' (the longest tried)' if one.all_tried else ''}"
+        name = levels(one.labels) if one.labels else "the network"
+        reached.setdefault(reach, []).append(name)
+    said = [f"{reach}: {listing(names)}" for reach, names in reached.items()]
+    reaches = "; ".join(said)
+    return f"Longest length that more than half of the seeds solve at the end: {reaches}."

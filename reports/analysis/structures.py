@@ -20,7 +20,7 @@ from reports.formatting import levels, listing
 from reports.statistics import Estimate, predict
 from study.design.outcomes import solved_at_end
 
-STRUCTURE = ("cell", "depth", "hidden", "readout", "encoder", "model")
+STRUCTURE = ("cell", "depth", "hidden", "readout", "encoder")
 MOST = 12  # structures; with more, those factors that come last are not kept apart
 DRAWS, SEED = 1000, 2026  # of the bootstrap: the same store gives the same interval
 NAMED = 4  # structures in a sentence

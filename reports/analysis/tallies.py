@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.data.study import Study
 from study.design.outcomes import ever_solved, lost, solved_at_end
 
 LOSES_CREDIT = ("vanishing", "fading")  # states in which little arrives from the judged lag
@@ -81,3 +82,18 @@ def tally(points: pd.DataFrame) -> Tally:
         began_without=int(of["began_without"].sum()),
         opened=int((of["began_without"] & of["carrying"]).sum()),
     )
+
+
+def of_words(n: int, total: int) -> str:
+    """3 of 18; all 18; none of 18."""
+    return f"all {total}" if n == total > 1 else f"{n or 'none'} of {total}"
+
+
+def of_these(n: int, total: int) -> str:
+    """3 of these; all of these; none of these."""
+    return f"{'all' if n == total > 1 else n or 'none'} of these"
+
+
+def its(study: Study) -> str:
+    """Whose task networks solve: their own one where tasks are a factor."""
+    return "their" if "task" in study.factors else "the"

@@ -73,9 +73,11 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
         ),
         name=f"choices-{slug(task)}" if task else "choices",
     )
-    finding = choice_words(study, row, column)
+    # Over several tasks no difference is tested within one.
+    finding = _highest(study, means, (row, column), lines) if task else ""
+    finding = finding or choice_words(study, row, column)
     of_lines = f" Lines: {listing(list(lines.by[0]))}." if lines.by and lines.by[0] else ""
-    over = f" Averaged over {listing(lines.pooled)}." if lines.pooled else ""
+    over = f" Averaged over {listing(lines.pooled)}{_unlike(means, lines)}." if lines.pooled else ""
     dots = " Small dots: single networks." if runs else ""
     lost = int(points["lost"].sum())
     worst = f" {count(lost, 'lost network')} count with {worst_words(study)}." if lost else ""
@@ -96,24 +98,55 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
 
 
 def _lines(study: Study, points: pd.DataFrame, row: str, column: str) -> Lines:
-    """A line for each level of what is shown to change the effect of either factor.
+    """A line for each level of what is shown to change the effect of either factor, and of what was
+    not tried alike everywhere, over which a mean would compare other combinations.
 
-    Factors that make another problem are one in a figure. Where that makes too many lines, those
-    with the larger interaction come first.
+    Where that makes too many lines, those with the larger interaction come first.
     """
     terms = terms_shown(study, "score")
     partners = [key for both in (column, row) for key in (terms.partners(both) if terms else [])]
     varying = [
         key for key in study.other_factors if key in study.factors and points[key].nunique() > 1
     ]
+    apart = [key for key in varying if points.groupby([row, column])[key].agg(_tried).nunique() > 1]
     keys: list[str] = []
-    for key in dict.fromkeys(partners):
+    for key in dict.fromkeys([*partners, *apart]):
         if key in varying and len(study.combinations([*keys, key])) <= MOST_LINES:
             keys.append(key)
     there = points[keys].drop_duplicates() if keys else pd.DataFrame()
     seen = {tuple(row_of) for row_of in there.to_numpy().tolist()}
     by = [one for one in study.combinations(keys) if not keys or tuple(one.values()) in seen]
     return Lines(by, [key for key in varying if key not in keys])
+
+
+def _tried(levels_of: pd.Series) -> tuple[str, ...]:
+    return tuple(sorted(set(levels_of)))
+
+
+def _unlike(means: Sequence[Mean], lines: Lines) -> str:
+    """That means are of different combinations, if they are."""
+    tried = {
+        frozenset(mean.points[list(lines.pooled)].itertuples(index=False, name=None))
+        for mean in means
+    }
+    return ", which were not tried alike everywhere" if len(tried) > 1 else ""
+
+
+def _highest(study: Study, means: Sequence[Mean], keys: tuple[str, str], lines: Lines) -> str:
+    """The best mean of each panel, described and not tested."""
+    row, column = keys
+    best: dict[str, Mean] = {}
+    sign = 1 if study.higher_is_better else -1
+    for mean in means:
+        if mean.panel not in best or sign * (mean.mean.value - best[mean.panel].mean.value) > 0:
+            best[mean.panel] = mean
+    parts = [
+        f"{level(row, name)} {score_number(mean.mean.value)} with"
+        f" {levels({column: mean.x, **lines.by[mean.line]})}"
+        for name, mean in best.items()
+    ]
+    which = "Highest" if study.higher_is_better else "Lowest"
+    return f"{which} mean test {study.metric}: {'; '.join(parts)} (shown, not tested)."
 
 
 def _marks(

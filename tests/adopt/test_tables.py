@@ -194,7 +194,7 @@ def test_columns_that_vary_together_are_one_factor(tmp_path: Path):
 def test_a_task_column_makes_problems(tmp_path: Path):
     table = pd.concat([runs().assign(data="a"), runs().assign(data="b")])
     result = study.adopt(table, name="a", folder=tmp_path, task="data", **SCORES)
-    assert "On a, recommended is gru · orthogonal" in page(result.folder)
+    assert "On a: gru · orthogonal (by validation score): mean test" in page(result.folder)
     assert set(Store(result.folder).study()["declaration"]["tasks"]) == {"a", "b"}
 
 

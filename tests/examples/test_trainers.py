@@ -63,8 +63,8 @@ def test_a_trainer_needs_no_gradients(tmp_path):
     assert list(result.points["status"]) == ["done"] * 6
     assert result.points["score"].gt(0.8).all()
     said = page_text(Study(Store(tmp_path / "echo_state")))
-    assert "nn.LSTM" not in said["recipe"] and "=own" not in said["recipe"]
-    assert "The learning rate is the same" not in said["summary"]
+    assert "nn.LSTM" not in said["summary"] and "=own" not in said["summary"]
+    assert "Tune the learning rate" not in said["summary"]
     design = said["design"]
     assert "optimizer.lr" not in design and "dropout" not in design
     assert "a seed is what the trainer of a point may draw from" in design

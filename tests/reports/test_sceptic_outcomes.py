@@ -120,7 +120,7 @@ def test_every_state_but_carrying_ends_without_carrying(state: str) -> None:
     )
     found = tally(study.stored)
     assert (found.without_carrying, found.carrying) == (6, 9)
-    assert "Of the 6 that ended without carrying, none solved" in texts(
+    assert "Of the 6 networks that ended without carrying it, none solved" in texts(
         Summary(trusted=5, draws=1000).render(study)
     )
 

@@ -76,7 +76,7 @@ def stuck(labels: Mapping[str, Any], seed: int, rng: Any) -> dict[str, Any]:
 def test_nothing_is_recommended_where_every_network_is_stuck() -> None:
     text = said(known_study(GRID, stuck))
     assert "No arm is recommended" in text
-    assert not re.search(r"Recommended (is|:)|first arm was chosen|it was chosen on these", text)
+    assert not re.search(r"Recommended:|\(by |arm was chosen|it was chosen on these", text)
 
 
 def test_a_ranking_needs_an_arm_that_learned_on_either_side() -> None:

@@ -115,7 +115,7 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
 def test_runs_that_diverged_silently_stand_beside_the_diverged(study: Study) -> None:
     of = Study(study.store)
     of.grid.loc[[0, 1], "outcome"] = "silently diverged"
-    assert "2 of 36 lost (0 diverged, 2 silently): " in texts(render("summary", of))
+    assert "2 of 36 networks were lost (2 silently): " in texts(render("summary", of))
 
 
 def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study) -> None:

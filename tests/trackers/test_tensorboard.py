@@ -15,9 +15,6 @@ from study.store import Store
 from tests.trackers.test_trackers import ROWS, with_everything, write
 
 NODE = {"_target_": "study.trackers.tensorboard.TensorBoard", "rows": 100}
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("tensorboard") is None, reason="tensorboard is not installed"
-)
 
 
 def test_where_it_is_missing_one_sentence_says_so_before_training(monkeypatch):
@@ -48,13 +45,11 @@ def files(folder: Path) -> dict[str, int]:
     }
 
 
-@installed
 def test_it_keeps_the_rules_of_trackers(tmp_path):
     check_tracker(lambda: build(NODE, "tracker.tensorboard"), tmp_path)
     assert len(files(tmp_path / "checked")) == 2
 
 
-@installed
 def test_its_own_reader_finds_every_value(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -75,7 +70,6 @@ def test_its_own_reader_finds_every_value(tmp_path):
     assert [event.value for event in read.Scalars("point/score")] == [0.25]
 
 
-@installed
 def test_a_point_is_written_again_only_when_it_changed(tmp_path):
     write(tmp_path, "p1")
     log(tmp_path, "p1")

@@ -1,0 +1,46 @@
+"""What became of the gradients of a study, for the first screen."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.analysis.tallies import its, of_these, of_words, tally
+from reports.data.study import Study
+from reports.formatting import level
+
+
+def carried_words(study: Study, judged: pd.DataFrame) -> str:
+    """Networks that began without their gradient, by level; how many of these opened; and how many
+    of those that ended without it solved their task. `judged`: points that have a verdict.
+    """
+    found = tally(judged)
+    key = study.matrix_factors[0]
+    by_level = {name: tally(judged[judged[key] == name]) for name in study.levels(key)}
+    parts = [
+        f"{level(key, name)} {own.began_without}"
+        for name, own in by_level.items()
+        if own.began_without
+    ]
+    where = f" ({', '.join(parts)})" if len(by_level) > 1 and parts else ""
+    networks = f"{of_words(found.began_without, found.judged)} network"
+    networks += "s" if found.judged > 1 else ""
+    text = (
+        f"In {networks}{where} the gradient {_reaching(study)} was vanishing or fading at"
+        " initialization"
+    )
+    if found.began_without:
+        text += f"; {of_these(found.opened, found.began_without)} carried it at the end"
+    if not found.without_carrying:
+        return f"{text}."
+    those = "one" if found.without_carrying == 1 else f"{found.without_carrying} networks"
+    return (
+        f"{text}. Of the {those} that ended without carrying it,"
+        f" {found.solved_without_carrying or 'none'} solved {its(study)} task at the end."
+    )
+
+
+def _reaching(study: Study) -> str:
+    """For example: reaching 63 steps back."""
+    states = study.table("states")
+    lags = sorted({int(lag) for lag in states["lag"].dropna()}) if len(states) else []
+    return f"reaching {lags[0]} steps back" if len(lags) == 1 else "reaching the judged lag"
