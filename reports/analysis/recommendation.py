@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,7 +12,7 @@ from reports.analysis.confirmation import confirmation
 from reports.analysis.flattery import flattery
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, most_often_first, quickest, recipes
 from reports.data.study import Problem, Study
-from reports.formatting import count, decimals, known, levels, listing, number, short_name
+from reports.formatting import count, known, levels, listing, number, score_number, short_name
 
 
 def use_words(study: Study, arms: pd.DataFrame) -> str:
@@ -128,9 +127,9 @@ def _ahead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     runner = _short(study, by_arm, found.order[1])
     if not known(lead):
         return ""
-    if lead == 0:
-        return f" The runner-up, {runner}, has the same mean on test."
-    size = number(abs(lead), decimals(lead, math.nan))
+    size = score_number(abs(lead))
+    if float(size) == 0:
+        return f" The runner-up, {runner}, is as good on test."
     if lead < 0:
         return f" The runner-up, {runner}, is {size} better on test."
     return f" It is {size} ahead of the runner-up, {runner}."

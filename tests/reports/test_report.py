@@ -159,7 +159,7 @@ def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> No
     for part in (
         "20 of 24 points done (1 diverged, 1 failed and 2 missing)",
         "3 seed",
-        "ahead of the runner-up",
+        "The runner-up, gru · orthogonal · clip none, is as good on test.",
         "1 point diverged (1 rnn) and counts with the memoryless baseline, or its own score where"
         " that is worse, never dropped.",
         "95 % interval",
