@@ -215,7 +215,9 @@ def _render(args: argparse.Namespace) -> int:
             args.folder, _config_dirs(args), args.watch, lambda line: print(line, flush=True)
         )
     else:
-        path, broken = render(args.folder, _config_dirs(args))
+        path, page = render(args.folder, _config_dirs(args))
+        broken = page.broken
+        print(page.answer or "No point has been trained yet.")
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): {path.absolute().as_uri()}")
     if broken:
         print(

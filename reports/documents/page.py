@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.analysis.arms import summary
 from reports.analysis.contradictions import check_findings
 from reports.analysis.findings import findings
+from reports.analysis.recommendation import use_words
 from reports.data.study import Study
 from reports.documents.files import write_file, write_text
 from reports.documents.findings_file import findings_text
@@ -33,12 +35,15 @@ PARTS = ("", "Answer", "Gradients", "Learning and cost", "Statistics", "Method a
 
 @dataclass(frozen=True)
 class Page:
-    """The page's HTML, the text of report.json, frames that sections keep, broken sections."""
+    """The page's HTML, the text of report.json, frames that sections keep, broken sections, and
+    which recipe to use, in a sentence per task ("" before anything is trained).
+    """
 
     text: str
     findings: str
     tables: Mapping[str, pd.DataFrame]
     broken: Sequence[str] = ()
+    answer: str = ""
 
 
 def page(
@@ -80,7 +85,8 @@ def page(
         (one.arguments.get("terms", {}) for one in declared if one.name == "glossary"), {}
     )
     text = unbroken(with_glosses(text, terms))
-    return Page(text, findings_text(study), tables, broken)
+    answer = use_words(study, summary(study)) if len(study.stored) else ""
+    return Page(text, findings_text(study), tables, broken, answer)
 
 
 def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:
@@ -90,8 +96,8 @@ def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:
 
 def render(
     folder: Path, config_dirs: Sequence[Path] = (), reload: float | None = None
-) -> tuple[Path, Sequence[str]]:
-    """As `write`, with the titles of broken sections, whose errors are on the page."""
+) -> tuple[Path, Page]:
+    """As `write`, with the page; errors of its broken sections are on it."""
     import_from(config_dirs)
     made = page(Study(Store(folder)), config_dirs, reload)
     for name, frame in made.tables.items():
@@ -102,4 +108,4 @@ def render(
     path = folder / "report.html"
     write_text(path, made.text)
     write_text(folder / "report.json", made.findings)
-    return path, made.broken
+    return path, made

@@ -33,7 +33,8 @@ def watch(
         while True:
             before, runs = _fingerprint(store), running(store)
             try:
-                path, broken = render(folder, config_dirs, seconds if runs else None)
+                path, page = render(folder, config_dirs, seconds if runs else None)
+                broken = page.broken
                 report(f"{_progress(store)}: {path} ({path.stat().st_size / 1e6:.1f} MB)")
             except StudyError as error:  # a point may be half replaced
                 if not runs:

@@ -96,9 +96,12 @@ class Predicts:
                 " nothing was stopped because of a verdict."
             )
         rows = self._found(study, found)
+        # What is said of all points at once decides nothing: they differ in their structure.
+        last = prediction_words(study, self.at[-1], _when(self.at[-1]), self.draws, brief=True)
         return Section(
             [Prose(text), self._figure(study, points, D, found), self._table(rows)],
             {"prediction": _frame(rows)},
+            last,
         )
 
     def _found(self, study: Study, found: dict[float, Association]) -> list[Found]:

@@ -241,8 +241,8 @@ def test_a_rule_for_solved_is_held_to_validation_or_else_to_the_score(
 
 
 def test_the_page_renders_with_figures(adopted: Study):
-    path, broken = render(adopted.store.folder)
-    assert not broken
+    path, page = render(adopted.store.folder)
+    assert not page.broken
     assert "Sources of these runs" in path.read_text(encoding="utf-8")
 
 

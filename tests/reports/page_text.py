@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+from pathlib import Path
 from typing import Any
 
 from reports.blocks import Answer, Box, Cell, Figure, Fold, Matrices, Table
@@ -17,6 +20,14 @@ def page_text(study: Study) -> dict[str, str]:
         if not absent_needs(declared, section, study):
             texts[declared.name] = " ".join(words(section.render(study).blocks))
     return texts
+
+
+def read_page(page: Path) -> str:
+    """A written page as one reads it: no tags, no script, every gap one plain space."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"<(style|script)\b.*?</\1>", " ", text, flags=re.S)
+    text = re.sub(r"</?(?:span|b|a|code|em|strong|i|sub|sup)\b[^>]*>", "", text)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
 def words(blocks: Any) -> list[str]:

@@ -22,6 +22,7 @@ from reports.sections.states import States
 from study.health.verdicts import verdict
 from study.store import PointRecord, Store
 from tests.reports import synthetic
+from tests.reports.page_text import read_page
 
 UPDATES = 1000
 
@@ -228,10 +229,11 @@ def test_scores_after_different_numbers_of_updates_are_said_to_be(
 
 def test_the_first_screen_says_so_before_one_relies_on_it(tmp_path: Path) -> None:
     study = stored(tmp_path / "old", [{"D": SHUT_THEN_OPEN, "ended_early": "solved"}, {"D": FULL}])
-    page = write(study.store.folder).read_text()
+    page = read_page(write(study.store.folder))
     sentence = different_stopping_points(study.stored)
     assert sentence and page.count(sentence) in (1, 2), "once more beside claims"
-    assert page.index("Before you rely on this:") < page.index(sentence)
+    fold, after = page.index("How far these numbers reach"), page.index("What failed")
+    assert fold < page.index(sentence) < after
 
 
 def profile(probe: str, ends: Mapping[str, Mapping[int, float]]) -> pd.DataFrame:

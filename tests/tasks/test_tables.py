@@ -11,6 +11,7 @@ import pytest
 
 from study.records import StudyError, identity
 from study.tasks.csv import Csv
+from tests.reports.page_text import read_page
 from tests.support.commands import call
 from tests.tasks.tables import LONG, RNG, WIDE, loaded, values
 from tests.tasks.test_own_data import SPLIT, TABLE
@@ -140,7 +141,7 @@ def test_the_page_says_what_is_read_and_warns(tmp_path):
     told = "column same predicts the target perfectly by itself"
     assert told in done.stdout
     assert call(tmp_path, "reports", "render", "outputs/s").returncode == 0
-    page = (tmp_path / "outputs/s/report.html").read_text()
+    page = read_page(tmp_path / "outputs/s/report.html")
     assert told in page
     assert "reads 2 columns: f, same" in page
 

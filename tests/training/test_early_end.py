@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from study.records import StudyError
 from study.store import Store
 from study.training.checkpoints import Checkpoints
 from study.training.engine import Stopped, run_group
+from tests.reports.page_text import read_page
 from tests.support.commands import call
 from tests.support.helpers import Sum, point, run
 from tests.training.test_checkpoints import CLIPS, PROBES, go_on
@@ -322,7 +322,7 @@ def test_what_a_command_trains_until_it_has_solved_carries_at_its_end_and_the_pa
     alone = Point(id=one, config=store.config(one), seed=labels.pop("seed"), labels=labels)
     same_point(store, run([alone], tmp_path / "alone"), one)
     assert call(tmp_path, "reports", "render", "outputs/adding").returncode == 0
-    page = html.unescape((tmp_path / "outputs" / "adding" / "report.html").read_text())
+    page = read_page(tmp_path / "outputs" / "adding" / "report.html")
     assert "of the 2 points that ended early as solved, the last 3, in the last 30 updates." in page
     assert "2 of 2 points were trained no further once the task was solved, after " in page
 
