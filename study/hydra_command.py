@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -129,6 +130,22 @@ GROUP_NUMBER = "Config group override must be"  # start of Hydra's ValueError fo
 
 
 @contextlib.contextmanager
+def help_when_printed() -> Iterator[None]:
+    """Python from 3.14 on checks a help text when an option is declared, and refuses the one that
+    Hydra 1.3 writes when it is printed.
+    """
+    checked = getattr(argparse.ArgumentParser, "_check_help", None)
+    if checked is None:
+        yield
+        return
+    setattr(argparse.ArgumentParser, "_check_help", lambda *_: None)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(argparse.ArgumentParser, "_check_help", checked)  # noqa: B010
+
+
+@contextlib.contextmanager
 def our_hydra() -> Iterator[None]:
     """Let hydra.main start StudyHydra, which has no place among Hydra's plugins."""
     hydra._internal.hydra.Hydra = StudyHydra  # type: ignore[misc]
@@ -232,8 +249,9 @@ def main() -> None:
     config_folders_on_path()
     register()
     try:
-        sys.argv[1:] = overrides_first(sys.argv[1:])
-        with leaving_like_ctrl_c(), plain_errors(), our_hydra():
+        with help_when_printed():
+            sys.argv[1:] = overrides_first(sys.argv[1:])
+        with leaving_like_ctrl_c(), plain_errors(), help_when_printed(), our_hydra():
             hydra.main(
                 version_base="1.3", config_path=str(conf_folder().resolve()), config_name="config"
             )(one_point)()
