@@ -412,7 +412,7 @@ def _diff(args: argparse.Namespace) -> None:
     found = compare(Study(Store(args.first)), Study(Store(args.second)), args.allow)
     print(text(found, 20))
     if args.html:
-        from reports.documents.index import write_diff
+        from reports.documents.diff_page import write_diff
 
         print(f"\n{write_diff(found, args.html)}")
 

@@ -1,4 +1,4 @@
-"""The index of studies in a folder, and the page of a comparison."""
+"""The index of studies in a folder: what each of them answers, in a table that can be sorted."""
 
 from __future__ import annotations
 
@@ -6,37 +6,65 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
+import pandas as pd
 
-from reports.analysis.arms import WORST, score_words, with_interval
-from reports.analysis.recipe import leaders
-from reports.blocks import Cell, Notice, Prose, Rows, Table
+from reports.analysis.arms import summary, with_counted
+from reports.analysis.recommendation import use_words
+from reports.analysis.tallies import tally
+from reports.analysis.two_factors import SmallMatrix, small_matrix
 from reports.data.study import MISSING, Study
-from reports.documents.diff import Difference, sentences
 from reports.documents.files import write_text
-from reports.documents.templates import Templates
-from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, count, score_number
+from reports.documents.templates import Templates, unbroken
+from reports.formatting import STATUS_SYMBOLS, VERDICT_SYMBOLS, percent
 from reports.statistics import count as counted
 from study.records import STATUSES, VERDICTS, StudyError
 from study.store import Store
 from study.store.privacy import private
+
+NO_ANSWER = "Nothing has been trained yet: there is no answer."
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of the stored networks: in percent, of how many, and the number to sort by."""
+
+    text: str = "–"
+    of: str = ""
+    sort: float | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
     """A study in the index.
 
-    `link`: its report relative to the index, "" if there is none; `wrong`: why it cannot be read.
+    `answer`: which recipe to use; `stored` of `planned` networks, and by status in words if they
+    differ; `when`: of the last launch, "" if not recorded; `link`: its report relative to the
+    index, "" if there is none; `wrong`: why it cannot be read, with all else empty.
     """
 
     name: str
     title: str
-    question: str
-    facts: Sequence[tuple[str, str]]
-    verdicts: Sequence[tuple[str, str]]
     link: str
-    whole: bool
+    question: str = ""
+    answer: str = ""
+    verdicts: Sequence[tuple[str, str]] = ()
+    matrix: SmallMatrix | None = None
+    solved: Share = Share()
+    lost: Share = Share()
+    stored: int = 0
+    planned: int = 0
+    by_status: Sequence[str] = ()
+    when: str = ""
     wrong: str = ""
+
+    @property
+    def whole(self) -> bool:
+        return self.stored == self.planned
+
+    @property
+    def when_sort(self) -> str:
+        """The time as a number, which sorts as the time does."""
+        return "".join(letter for letter in self.when if letter.isdigit())
 
 
 def write_index(folder: Path, out: Path | None) -> tuple[Path, int]:
@@ -55,7 +83,7 @@ def write_index(folder: Path, out: Path | None) -> tuple[Path, int]:
             f"{folder}: no study here (no folder with a study.json). Give the one that holds the"
             " studies, such as outputs."
         )
-    write_text(path, Templates().whole("index.html", "Studies", entries=entries))
+    write_text(path, unbroken(Templates().whole("index.html", "Studies", entries=entries)))
     return path, len(entries)
 
 
@@ -69,48 +97,60 @@ def entry(folder: Path, base: Path) -> Entry:
     report = folder / "report.html"
     link = _relative(report, base) if report.is_file() else ""
     try:
-        study = Study(Store(folder))
-        status = study.grid["status"].value_counts()
-        absent = int(status.get(MISSING, 0)) + int(status.get("failed", 0))
-        facts = [("points", f"{len(study.grid) - absent} of {len(study.grid)}")]
-        facts.append(
-            (
-                "by status",
-                ", ".join(
-                    f"{STATUS_SYMBOLS[name]} {status[name]} {name}"
-                    for name in (*STATUSES, MISSING)
-                    if name in status
-                ),
-            )
-        )
-        for task, best in leaders(study):
-            name = f"recommended{f' on {task}' if task else ''}, test {study.metric}"
-            facts.append((name, f"{score_words(best['score'])} · n={best['n']} · {best['label']}"))
-        times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
-        when = "adopted (UTC)" if study.adopted else "last launch (UTC)"
-        facts.append((when, max(times)[:16].replace("T", " ") if times else "not recorded"))
-        verdicts = counted(study.stored["verdict"].tolist(), VERDICTS)
-        words = [
-            (f"{VERDICT_SYMBOLS[name]} {name} {n}", f"v-{name}") for name, n in verdicts.items()
-        ]
-        return Entry(
-            study.name,
-            study.title,
-            study.question,
-            facts,
-            words,
-            link,
-            not {MISSING, "failed"} & set(status.index),
-        )
+        return _entry(Study(Store(folder)), link)
     except (
         StudyError,
         KeyError,
         TypeError,
         ValueError,
     ) as error:  # a damaged study must not hide the others
-        return Entry(
-            folder.name, folder.name, "", [], [], link, True, private(f"cannot be read: {error}")
-        )
+        wrong = private(f"cannot be read: {error}")
+        return Entry(folder.name, folder.name, link, wrong=wrong)
+
+
+def _entry(study: Study, link: str) -> Entry:
+    status = study.grid["status"].value_counts()
+    absent = int(status.get(MISSING, 0)) + int(status.get("failed", 0))
+    times = [str(launch["time"]) for launch in study.launches if launch.get("time")]
+    verdicts = counted(study.stored["verdict"].tolist(), VERDICTS)
+    solved, lost = _shares(study)
+    return Entry(
+        study.name,
+        study.title,
+        link,
+        study.question,
+        use_words(study, summary(study)) if len(study.stored) else NO_ANSWER,
+        [(f"{VERDICT_SYMBOLS[name]} {name} {n}", f"v-{name}") for name, n in verdicts.items()],
+        small_matrix(study),
+        solved,
+        lost,
+        len(study.grid) - absent,
+        len(study.grid),
+        _status_words(status),
+        max(times)[:16].replace("T", " ") if times else "",
+    )
+
+
+def _status_words(status: pd.Series) -> list[str]:
+    """Numbers by status; none where all networks have the same."""
+    there = [name for name in (*STATUSES, MISSING) if name in status]
+    words = [f"{STATUS_SYMBOLS[name]} {status[name]} {name}" for name in there]
+    return words if len(words) > 1 else []
+
+
+def _shares(study: Study) -> tuple[Share, Share]:
+    """Of the stored networks: those that end solved, where a rule says what that is, and lost."""
+    points = with_counted(study)
+    if points.empty:
+        return Share(), Share()
+    ruled, every = tally(points[study.has_rule(points)]), tally(points)
+    solved = _share(ruled.solved, ruled.n) if ruled.n else Share("no rule")
+    lost = _share(every.lost, every.n) if study.recorded("diverged") else Share("not recorded")
+    return solved, lost
+
+
+def _share(hits: int, n: int) -> Share:
+    return Share(percent(hits / n), f"{hits} of {n}", hits / n)
 
 
 def _relative(report: Path, base: Path) -> str:
@@ -122,85 +162,3 @@ def _relative(report: Path, base: Path) -> str:
         return report.resolve().relative_to(base.resolve()).as_posix()
     except ValueError:
         return ""
-
-
-def write_diff(found: Difference, out: Path) -> Path:
-    """Write the comparison as a page."""
-    draw = Templates()
-    parts: list[tuple[str, list[Markup]]] = [
-        ("Answer", [draw(Prose(text, "lead")) for text in sentences(found)])
-    ]
-    parts.append(("Scores by arm", [draw(_arms(found))] if found.arms else []))
-    changed: Rows = [list(pair) for pair in found.findings]
-    table = Table(["finding", "strength"], changed, "Findings whose strength changed")
-    parts.append(("Findings", [draw(table)] if changed else []))
-    parts += [
-        (
-            f"{word.capitalize()} flips",
-            _points(draw, points, f"From {found.names[0]} to {found.names[1]}"),
-        )
-        for word, points in found.flips.items()
-    ]
-    for title, points in (
-        ("Added", found.added),
-        ("Removed", found.removed),
-        ("Changed", found.changed),
-    ):
-        parts.append((title, _points(draw, points, f"Points {title.lower()}")))
-    rows: Rows = [
-        [key, one, other, Cell(str(n), n)] for (key, one, other), n in found.settings.items()
-    ]
-    settings = Table(
-        ["setting", found.names[0], found.names[1], "points"],
-        rows,
-        "Composed settings that differ at the points that changed",
-    )
-    parts.append(("Settings", [draw(settings)] if rows else []))
-    shown = [(title, blocks or [draw(Notice("None.", "plain"))]) for title, blocks in parts]
-    write_text(
-        out,
-        draw.whole("diff.html", f"{found.names[0]} and {found.names[1]}", found=found, parts=shown),
-    )
-    return out
-
-
-def _arms(found: Difference) -> Table:
-    rows: Rows = []
-    for arm in found.arms:
-        change = arm.difference
-        words_of_arm = (
-            "the very same points" if arm.same else f"{with_interval(change, 3, sign=True)}"
-        )
-        sizes = f"{arm.first.n} and {arm.second.n}"
-        rows.append(
-            [
-                arm.label,
-                score_number(arm.first.value, 3),
-                score_number(arm.second.value, 3),
-                Cell(words_of_arm, 0.0 if arm.same else change.value),
-                sizes,
-            ]
-        )
-    columns = ["arm", found.names[0], found.names[1], "difference, 95 % interval", "n"]
-    notes = (
-        f"Mean test {found.metric}; lost points count with {WORST}. Welch's t interval over seeds,"
-        " corrected for nothing."
-    )
-    return Table(columns, rows, f"{count(len(rows), 'arm')} of both studies", notes, filtered=True)
-
-
-def _points(draw: Templates, points: Sequence[tuple[str, str, str]], caption: str) -> list[Markup]:
-    return (
-        [
-            draw(
-                Table(
-                    ["arm", "seed", "what"],
-                    [list(point) for point in points],
-                    caption,
-                    filtered=True,
-                )
-            )
-        ]
-        if points
-        else []
-    )

@@ -21,13 +21,15 @@
     var value = parseFloat(text);
     return { text: text, value: /^[-+.\d]/.test(text) && !isNaN(value) ? value : null };
   }
-  function compare(a, b) {
-    if (a.value !== null && b.value !== null) { return a.value - b.value; }
+  // What is no number stands behind all numbers, whichever way the column is sorted.
+  function compare(a, b, way) {
+    if (a.value !== null && b.value !== null) { return way * (a.value - b.value); }
     if (a.value !== null || b.value !== null) { return a.value !== null ? -1 : 1; }
-    return a.text.localeCompare(b.text, "en", { numeric: true });
+    return way * a.text.localeCompare(b.text, "en", { numeric: true });
   }
-  document.querySelectorAll(".tablebox table").forEach(function (table) {
-    table.querySelectorAll("thead th").forEach(function (head, column) {
+  document.querySelectorAll(".tablebox .scroll > table").forEach(function (table) {
+    Array.from(table.tHead.rows[0].cells).forEach(function (head, column) {
+      if ("unsorted" in head.dataset) { return; }
       var sorter = document.createElement("button");
       sorter.type = "button";
       sorter.className = "sorter";
@@ -40,13 +42,13 @@
         head.setAttribute("aria-sort", up ? "ascending" : "descending");
         Array.from(body.rows)
           .map(function (row, at) { return { row: row, key: key(row.cells[column]), at: at }; })
-          .sort(function (a, b) { return (up ? compare(a.key, b.key) : compare(b.key, a.key)) || a.at - b.at; })
+          .sort(function (a, b) { return compare(a.key, b.key, up ? 1 : -1) || a.at - b.at; })
           .forEach(function (one) { body.appendChild(one.row); });
       });
     });
   });
   document.querySelectorAll(".tablebox.filtered").forEach(function (box) {
-    var field = box.querySelector(".filter"), rows = Array.from(box.querySelectorAll("tbody tr"));
+    var field = box.querySelector(".filter"), rows = Array.from(box.querySelector("table").tBodies[0].rows);
     field.hidden = false;
     field.querySelector("input").addEventListener("input", function (event) {
       var words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);

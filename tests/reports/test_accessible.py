@@ -17,7 +17,8 @@ import pytest
 
 from reports.data.study import Study
 from reports.documents.diff import compare
-from reports.documents.index import write_diff, write_index
+from reports.documents.diff_page import write_diff
+from reports.documents.index import write_index
 from reports.documents.page import page as whole
 from reports.documents.page import write
 from reports.documents.sections import declared_sections
@@ -174,6 +175,28 @@ def test_links_of_the_index_open_the_reports(browser: Any, pages: dict[str, Path
     page.keyboard.press("Enter")
     page.wait_for_url("**/tuned/report.html")
     assert page.locator("section#summary").is_visible()
+
+
+def test_the_index_sorts_by_a_column_and_what_is_unknown_stays_last(
+    browser: Any, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    html = pages["index"].read_text(encoding="utf-8")
+    rows = re.findall(r'<tr id="study-.*?(?=<tr id="study-|</tbody>\n</table>\n</div>)', html, re.S)
+    solved = re.compile(r'(data-label="solved") data-sort="[^"]*">[^<]*')
+    made = [rows[0], *(solved.sub(rf'\1 data-sort="{n}">{n}', rows[0]) for n in (0.5, 0.25))]
+    made[0] = solved.sub(r"\1>no rule", rows[0])
+    path = tmp_path / "index.html"
+    path.write_text(html.replace("".join(rows), "".join(made)), encoding="utf-8")
+    page, noise = opened(browser, path)
+    head = page.locator(".overview .sorter", has_text="solved")
+    column = page.locator(".overview td[data-label=solved]")
+    read = "all => all.map(one => one.firstChild.textContent)"
+    for order in (["0.25", "0.5", "no rule"], ["0.5", "0.25", "no rule"]):
+        head.focus()
+        page.keyboard.press("Enter")
+        assert column.evaluate_all(read) == order
+    assert page.locator(".overview .small-matrix .sorter").count() == 0
+    assert noise == []
 
 
 def watched(folder: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 from reports.__main__ import main
 from reports.data.study import Study
 from reports.documents.diff import compare, text
-from reports.documents.index import write_diff
+from reports.documents.diff_page import write_diff
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.conftest import SMALL

@@ -22,18 +22,20 @@ function csvField(text) {
   return /[",\n\r;]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
 }
 
-function headText(cell) { return (cell.querySelector(".sorter") || cell).textContent.trim(); }
+function oneLine(element) { return element.textContent.trim().replace(/\s+/g, " "); }
+
+function headText(cell) { return oneLine(cell.querySelector(".sorter") || cell); }
 
 // The rows that are shown, as they read; where the page rounds, a second column has the number.
 function csvOf(table) {
   const heads = Array.from(table.tHead.rows[0].cells).map(headText);
   const rows = Array.from(table.tBodies[0].rows).filter(rowShown);
   const exact = heads.map((_, at) => rows.some((row) => row.cells[at] && row.cells[at].dataset.sort !== undefined
-    && row.cells[at].dataset.sort !== row.cells[at].textContent.trim()));
+    && row.cells[at].dataset.sort !== oneLine(row.cells[at])));
   const line = (fields) => fields.map(csvField).join(",");
   const first = heads.flatMap((head, at) => (exact[at] ? [head, `${head} (as stored)`] : [head]));
   const others = rows.map((row) => heads.flatMap((_, at) => {
-    const cell = row.cells[at], text = cell ? cell.textContent.trim() : "";
+    const cell = row.cells[at], text = cell ? oneLine(cell) : "";
     return exact[at] ? [text, (cell && cell.dataset.sort) || ""] : [text];
   }));
   return `\ufeff${[first, ...others].map(line).join("\r\n")}\r\n`;
