@@ -106,8 +106,8 @@ def _add_diff_and_index(commands: Any) -> None:
     diff = commands.add_parser(
         "diff",
         help=(
-            "compare two studies: points added, removed and changed, verdict flips, score"
-            " differences"
+            "compare two studies: settings that differ, which recipes became better or worse, what"
+            " only one of them has"
         ),
     )
     diff.add_argument("first", type=Path, metavar="A", help="folder of a study")
@@ -406,7 +406,8 @@ def _parquet(points: pd.DataFrame, path: Path) -> None:
 
 def _diff(args: argparse.Namespace) -> None:
     from reports.data.study import Study
-    from reports.documents.diff import compare, text
+    from reports.documents.diff import compare
+    from reports.documents.diff_words import text
     from study.store import Store
 
     found = compare(Study(Store(args.first)), Study(Store(args.second)), args.allow)

@@ -1,4 +1,4 @@
-"""Compares two studies: points added, removed and changed, verdict flips, score differences.
+"""Compares two studies: settings that differ, what only one has, and each recipe's difference.
 
 Studies that are not comparable are refused, with the settings that differ.
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports.analysis.arms import with_counted, with_interval
+from reports.analysis.arms import with_counted
 from reports.analysis.findings import findings
 from reports.data.study import MISSING, Study
-from reports.formatting import count, decimals, keys_of, levels, listing, number
-from reports.statistics import NO_ESTIMATE, Estimate, mean_interval, weighted_arms
+from reports.documents.diff_recipes import Key, OneSided, RecipeChange, changes_by_recipe, only
+from reports.formatting import decimals, keys_of, levels, listing, number
+from reports.statistics import Estimate
+from study.design.outcomes import solved_at_end
 from study.records import NOT_IDENTITY, StudyError
 from study.store import Store
 
@@ -30,44 +32,33 @@ FACTS = (
     "every_step",
     "split",
 )  # facts of a task that its scores depend on
-FLIPS = ("verdict", "outcome", "status")
-Key = tuple[Any, ...]  # levels of the common settings, then the seed
-
-
-@dataclass(frozen=True)
-class ArmChange:
-    """An arm of both studies: second minus first, with Welch's t interval over seeds.
-
-    `same`: all its points are identical.
-    """
-
-    label: str
-    first: Estimate
-    second: Estimate
-    difference: Estimate
-    same: bool
+WORDS = ("verdict", "outcome", "status")  # of a point, that may change
 
 
 @dataclass(frozen=True)
 class Difference:
     """What changed from the first study to the second.
 
-    Points are (arm, seed, change); `settings` counts (key, before, after) over changed points.
-    `findings`: (what, change of its strength) of those that both studies have or only one has.
+    `settings` counts (key, before, after) over networks of both that have other settings; `sizes`:
+    networks of each; `shared` networks in both, of which `changed` differ. `only_levels`: of
+    factors, that only the first, or only the second study has. `networks`: (recipe, seed, change)
+    of each that changed. `findings`: (what, change of its strength) of those that both studies
+    have or only one has.
     """
 
     names: tuple[str, str]
+    settings: Mapping[tuple[str, str, str], int]
+    allowed: Sequence[str]
     sizes: tuple[int, int]
     shared: int
-    added: Sequence[tuple[str, str, str]]
-    removed: Sequence[tuple[str, str, str]]
-    changed: Sequence[tuple[str, str, str]]
-    flips: Mapping[str, Sequence[tuple[str, str, str]]]
-    settings: Mapping[tuple[str, str, str], int]
-    arms: Sequence[ArmChange]
+    recipes: Sequence[RecipeChange]
     overall: Estimate
+    only_recipes: tuple[Sequence[OneSided], Sequence[OneSided]]
+    only_seeds: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]
+    only_levels: tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]
+    networks: Sequence[tuple[str, str, str]]
     metric: str
-    allowed: Sequence[str]
+    higher_is_better: bool
     findings: Sequence[tuple[str, str]] = ()
 
 
@@ -79,34 +70,50 @@ def compare(first: Study, second: Study, allow: Sequence[str]) -> Difference:
     keys = _common_keys(first, second, allow)
     a, b = (_by_key(study, keys) for study in (first, second))
     both = [key for key in a if key in b]
-    changes = {key: _changed(a[key], b[key]) for key in both}
+    changes = {key: what for key in both if (what := _changed(a[key], b[key]))}
     name = _namer(first, second, keys)
-    flips = {
-        word: [
-            (*name(key), f"{_as_text(a[key][word])} → {_as_text(b[key][word])}")
-            for key in both
-            if _as_text(a[key][word]) != _as_text(b[key][word])
-        ]
-        for word in FLIPS
-    }
-    changed = [key for key in both if changes[key]]
+    recipes, overall = changes_by_recipe(
+        a, b, set(changes), lambda key: name(key)[0], _range(first, second), first.higher_is_better
+    )
+    alone = (only(a, b, name), only(b, a, name))
     return Difference(
-        names=(first.name, second.name),
+        names=_names(first, second),
+        settings=_settings(
+            first.store, second.store, [(a[key]["id"], b[key]["id"]) for key in changes]
+        ),
+        allowed=allow,
         sizes=(len(a), len(b)),
         shared=len(both),
-        added=[(*name(key), str(b[key]["status"])) for key in b if key not in a],
-        removed=[(*name(key), str(a[key]["status"])) for key in a if key not in b],
-        changed=[(*name(key), changes[key]) for key in changed],
-        flips=flips,
-        settings=_settings(
-            first.store, second.store, [(a[key]["id"], b[key]["id"]) for key in changed]
-        ),
-        arms=_arms(a, b, set(changed), name),
-        overall=_overall(a, b),
+        recipes=recipes,
+        overall=overall,
+        only_recipes=(alone[0][0], alone[1][0]),
+        only_seeds=(alone[0][1], alone[1][1]),
+        only_levels=(_only_levels(first, second, keys), _only_levels(second, first, keys)),
+        networks=[(*name(key), what) for key, what in changes.items()],
         metric=first.metric,
-        allowed=allow,
-        findings=_findings(first, second) if changed or len(both) < max(len(a), len(b)) else (),
+        higher_is_better=first.higher_is_better,
+        findings=_findings(first, second) if changes or len(both) < max(len(a), len(b)) else (),
     )
+
+
+def _names(first: Study, second: Study) -> tuple[str, str]:
+    """Their names, told apart where they are the same, as those of a later copy are."""
+    a, b = first.name, second.name
+    return (a, b) if a != b else (f"{a} (first)", f"{b} (second)")
+
+
+def _range(first: Study, second: Study) -> tuple[float, float]:
+    """Smallest and largest score that is possible in either study."""
+    (a, b), (c, d) = first.score_range, second.score_range
+    return min(a, c), max(b, d)
+
+
+def _only_levels(one: Study, other: Study, keys: Sequence[str]) -> dict[str, list[str]]:
+    """By factor, the levels that only the one study has."""
+    found = {
+        key: [level for level in one.levels(key) if level not in other.levels(key)] for key in keys
+    }
+    return {key: levels for key, levels in found.items() if levels}
 
 
 def _findings(first: Study, second: Study) -> list[tuple[str, str]]:
@@ -212,7 +219,10 @@ def _fixed(first: Study, second: Study, allow: Sequence[str]) -> list[str]:
 
 def _by_key(study: Study, keys: Sequence[str]) -> dict[Key, pd.Series]:
     """Stored points (failed ones too) with column `counted`, by their common settings and seed."""
-    grid = study.grid.merge(with_counted(study)[["id", "counted"]], on="id", how="left")
+    points = with_counted(study)
+    points = points.assign(solved=solved_at_end(points), ruled=study.has_rule(points))
+    more = ["id", "counted", "lost", "solved", "ruled"]
+    grid = study.grid.merge(points[more], on="id", how="left")
     stored = grid[grid["status"] != MISSING]
     columns = [
         (
@@ -249,18 +259,22 @@ def _as_text(value: object) -> str:
 
 
 def _changed(a: pd.Series, b: pd.Series) -> str:
-    """How a point changed, with its scores; "" if it did not."""
-    same = all(_as_text(a[word]) == _as_text(b[word]) for word in FLIPS) and (
-        a["counted"] == b["counted"] or (_empty(a["counted"]) and _empty(b["counted"]))
-    )
-    if same and a["id"] == b["id"]:
+    """How a point changed, with its scores and what became of it; "" if it did not."""
+    turned = [
+        f"{word} {_as_text(a[word])} → {_as_text(b[word])}"
+        for word in WORDS
+        if _as_text(a[word]) != _as_text(b[word])
+    ]
+    same = a["counted"] == b["counted"] or (_empty(a["counted"]) and _empty(b["counted"]))
+    if same and not turned and a["id"] == b["id"]:
         return ""
     digits = max(
         decimals(score, abs(a["counted"] - b["counted"]), 3)
         for score in (a["counted"], b["counted"])
     )
     scores = f"{number(a['counted'], digits)} → {number(b['counted'], digits)}"
-    return f"{'other settings' if a['id'] != b['id'] else 'same settings, other numbers'}: {scores}"
+    start = "other settings" if a["id"] != b["id"] else "same settings, other numbers"
+    return "; ".join([f"{start}: {scores}", *turned])
 
 
 def _empty(value: float) -> bool:
@@ -304,145 +318,3 @@ def _flat(node: Any, prefix: str = "") -> list[tuple[str, str]]:
             for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))
         ]
     return [(prefix, str(node))]
-
-
-# --- scores ---
-
-
-def _arms(
-    a: Mapping[Key, pd.Series],
-    b: Mapping[Key, pd.Series],
-    changed: set[Key],
-    name: Callable[[Key], tuple[str, str]],
-) -> list[ArmChange]:
-    sides = [_scores(a), _scores(b)]
-    found = []
-    for arm in (arm for arm in sides[0] if arm in sides[1]):
-        scores = [list(side[arm].values()) for side in sides]
-        same = sides[0][arm].keys() == sides[1][arm].keys() and not any(
-            key in changed for key in sides[0][arm]
-        )
-        first, second = (mean_interval(difference) for difference in scores)
-        found.append(ArmChange(name((*arm, 0))[0], first, second, _between(scores), same))
-    return found
-
-
-def _between(scores: Sequence[Sequence[float]]) -> Estimate:
-    """Mean of the second minus mean of the first, with Welch's t interval."""
-    rows = [(side, score) for side in (0, 1) for score in scores[side]]
-    return weighted_arms(
-        pd.DataFrame(rows, columns=["arm", "counted"]), "counted", {0: -1.0, 1: 1.0}
-    )
-
-
-def _scores(points: Mapping[Key, pd.Series]) -> dict[Key, dict[Key, float]]:
-    """Arm -> point -> counted score."""
-    arms: dict[Key, dict[Key, float]] = {}
-    for key, point in points.items():
-        if not _empty(point["counted"]):
-            arms.setdefault(key[:-1], {})[key] = float(point["counted"])
-    return arms
-
-
-def _overall(a: Mapping[Key, pd.Series], b: Mapping[Key, pd.Series]) -> Estimate:
-    """Mean difference over arms of both studies, arms weighing equally; the interval has seed noise
-    only.
-    """
-    sides = [_scores(a), _scores(b)]
-    shared = [arm for arm in sides[0] if arm in sides[1]]
-    rows = [
-        (2 * at + side, score)
-        for at, arm in enumerate(shared)
-        for side in (0, 1)
-        for score in sides[side][arm].values()
-    ]
-    weights = {
-        2 * at + side: (1 if side else -1) / len(shared)
-        for at in range(len(shared))
-        for side in (0, 1)
-    }
-    return (
-        weighted_arms(pd.DataFrame(rows, columns=["arm", "counted"]), "counted", weights)
-        if shared
-        else NO_ESTIMATE
-    )
-
-
-# --- as text ---
-
-
-def sentences(found: Difference) -> list[str]:
-    """The result in sentences, numbers first."""
-    a, b = found.names
-    lines = [
-        f"{a} → {b}: {found.sizes[0]} and {found.sizes[1]} points, {found.shared} in both; "
-        f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed."
-    ]
-    if found.allowed:
-        lines.append(f"Allowed to differ: {listing(found.allowed)}.")
-    lines.append("Flips: " + ", ".join(f"{len(found.flips[word])} {word}" for word in FLIPS) + ".")
-    moved = [arm for arm in found.arms if not arm.same]
-    if not moved:
-        lines.append(
-            "Every arm of both is the very same: no score differs."
-            if found.arms
-            else "No arm is in both: there is no score to compare."
-        )
-        return lines
-    apart = [arm for arm in moved if arm.difference.low > 0 or arm.difference.high < 0]
-    change = found.overall
-    lines.append(
-        f"Mean {found.metric} over {len(found.arms)} shared arms:"
-        f" {with_interval(change, 3, sign=True)} (second"
-        f" minus first, 95 % interval over seeds, n = {change.n} points)."
-    )
-    lines.append(
-        f"Of {count(len(moved), 'arm')} that changed, {len(apart) or 'none'}"
-        f" {'have' if len(apart) > 1 else 'has'} an interval apart from 0: by chance alone about 1"
-        " in 20 would, and none is corrected for that."
-    )
-    return lines
-
-
-def text(found: Difference, most: int) -> str:
-    """The comparison for a terminal, with at most `most` lines per list."""
-    blocks = ["\n".join(sentences(found))]
-    for title, points in (
-        ("added", found.added),
-        ("removed", found.removed),
-        ("changed", found.changed),
-    ):
-        blocks += _block(title, [f"{arm}, seed {seed}: {what}" for arm, seed, what in points], most)
-    for word, flips in found.flips.items():
-        blocks += _block(
-            f"{word} flips", [f"{arm}, seed {seed}: {what}" for arm, seed, what in flips], most
-        )
-    blocks += _block(
-        "findings that changed", [f"{what}: {change}" for what, change in found.findings], most
-    )
-    blocks += _block(
-        "settings of changed points",
-        [f"{key}: {one} → {other} ({n} points)" for (key, one, other), n in found.settings.items()],
-        most,
-    )
-    blocks += _block(
-        f"{found.metric} by arm, second minus first",
-        [f"{arm.label}: {arm_words(arm)}" for arm in found.arms if not arm.same],
-        most,
-    )
-    return "\n\n".join(blocks)
-
-
-def _block(title: str, rows: Sequence[str], most: int) -> list[str]:
-    more = [f"  … and {len(rows) - most} more (--html shows all)"] if len(rows) > most else []
-    return (
-        ["\n".join([f"{title} ({len(rows)})", *(f"  {row}" for row in rows[:most]), *more])]
-        if rows
-        else []
-    )
-
-
-def arm_words(arm: ArmChange) -> str:
-    """For example: +0.02 [−0.01, 0.05], n 3 and 3."""
-    change = arm.difference
-    return f"{with_interval(change, 3, sign=True)}, n {arm.first.n} and {arm.second.n}"

@@ -7,14 +7,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
+import scipy.stats
 
 from reports.__main__ import main
 from reports.data.study import Study
-from reports.documents.diff import compare, text
+from reports.documents.diff import compare
 from reports.documents.diff_page import write_diff
+from reports.documents.diff_recipes import ALIKE, BETTER, PERHAPS, SAME, WORSE
+from reports.documents.diff_words import sentences, text
 from study.records import StudyError
 from study.store import Store, seal
 from tests.reports.conftest import SMALL
@@ -64,18 +68,15 @@ def found(pair: tuple[Path, Path], *allow: str):
 
 def test_a_study_and_its_copy_differ_in_nothing(pair):
     same = found(pair)
-    assert (same.sizes, same.shared, same.added, same.removed, same.changed) == (
-        (12, 12),
-        12,
-        [],
-        [],
-        [],
-    )
-    assert all(arm.same for arm in same.arms)
-    assert "the very same" in text(same, 20)
+    assert (same.sizes, same.shared, same.networks, same.settings) == ((12, 12), 12, [], {})
+    assert same.only_recipes == same.only_seeds == ([], [])
+    assert {one.word for one in same.recipes} == {SAME} and len(same.recipes) == 4
+    assert "No setting of the 12 networks of both differs." in text(same, 20)
+    assert "Every recipe of both is the very same" in text(same, 20)
+    assert "by recipe" not in text(same, 20) and "by recipe" in text(shifted(pair, [0.1] * 12), 20)
 
 
-def test_added_removed_and_changed_points_and_flips_are_named(pair):
+def test_what_was_added_removed_and_changed_is_named_by_recipe(pair):
     first, second = pair
     shutil.rmtree(
         first / "points" / sorted(path.name for path in (first / "points").iterdir())[11]
@@ -86,42 +87,79 @@ def test_added_removed_and_changed_points_and_flips_are_named(pair):
     edit_point(first, 4, verdict="carries", score=0.5)
     edit_point(second, 3, verdict="shut", score=0.75)  # rnn normal seed 1, the fourth that is left
     of = found(pair)
-    assert of.added == [("gru · normal", "2", "done")]
-    assert of.removed == [("rnn · orthogonal", "0", "done")]
-    assert of.changed == [("rnn · normal", "1", "same settings, other numbers: 0.500 → 0.750")]
-    assert of.flips["verdict"] == [("rnn · normal", "1", "carries → shut")]
-    assert of.flips["status"] == []
-    by_label = {arm.label: arm for arm in of.arms}
-    assert by_label["gru · orthogonal"].same
+    assert of.only_seeds == ([("rnn · orthogonal", "0")], [("gru · normal", "2")])
+    assert of.only_recipes == ([], [])
+    change = "same settings, other numbers: 0.500 → 0.750; verdict carries → shut"
+    assert of.networks == [("rnn · normal", "1", change)]
+    by_label = {one.label: one for one in of.recipes}
+    assert by_label["gru · normal"].same, "the seeds that both have"
+    assert by_label["gru · normal"].first.n == by_label["gru · normal"].second.n == 2
     moved = by_label["rnn · normal"]
-    assert not moved.same
-    assert moved.difference.value == pytest.approx(0.25 / 3)
-    assert moved.difference.low < 0 < moved.difference.high
+    assert moved.difference.value == pytest.approx(0.25 / 3) and moved.paired
+    assert moved.difference.low < 0 < moved.difference.high and moved.word == ALIKE
     said = text(of, 20)
     for part in (
-        "1 added, 1 removed, 1 changed",
-        "1 verdict, 0 outcome, 0 status",
-        "rnn · normal, seed 1: carries → shut",
+        "the same settings gave other numbers in 1 of the 10 networks of both",
+        "Of 4 recipes of both, 1 cannot be told apart; 3 are the very same networks.",
+        "Only in before: other seeds of 1 recipe.",
+        "verdicts shut 2, carries 1 → shut 3",
+        "gru · normal: seeds 2",
     ):
-        assert part in said
-    assert re.search(r"rnn · normal: \+0\.083 \[−0\.\d+, 0\.\d+\], n 3 and 3", said)
+        assert part in said, said
+    assert re.search(
+        r"rnn · normal: cannot be told apart, \+0\.083 \[−0\.\d+, 0\.\d+\], 3 seeds", said
+    )
 
 
-def test_the_difference_of_a_shifted_study_is_the_shift(pair):
-    for number in range(12):
-        row = json.loads(
-            (
-                pair[1]
-                / "points"
-                / sorted(path.name for path in (pair[1] / "points").iterdir())[number]
-                / "result.json"
-            ).read_text()
-        )["row"]
-        edit_point(pair[1], number, score=row["score"] + 0.125)
-    of = found(pair)
-    assert of.overall.value == pytest.approx(0.125)
-    assert of.overall.low < 0.125 < of.overall.high
-    assert [arm.difference.value for arm in of.arms] == pytest.approx([0.125] * 4)
+def shifted(pair, shifts):
+    """The comparison after each point of the second study has its score shifted by its own."""
+    for number, shift in enumerate(shifts):
+        name = sorted(path.name for path in (pair[1] / "points").iterdir())[number]
+        row = json.loads((pair[0] / "points" / name / "result.json").read_text())["row"]
+        edit_point(pair[1], number, score=row["score"] + shift)
+    return found(pair)
+
+
+def test_differences_are_within_seeds_and_words_say_how_sure_they_are(pair):
+    """By hand: t of 2 degrees of freedom is 4.303, and at .05 / 4 it is 8.860."""
+    shifts = [0.11, 0.1, 0.09, 0.06, 0.05, 0.04, -0.03, -0.02, -0.01, 0.02, -0.01, 0.0]
+    of = shifted(pair, shifts)
+    assert [one.word for one in of.recipes] == [BETTER, PERHAPS + BETTER, ALIKE, ALIKE]
+    assert all(one.paired for one in of.recipes)
+    for one, own in zip(of.recipes, ([0.11, 0.1, 0.09], [0.06, 0.05, 0.04]), strict=False):
+        half = statistics.stdev(own) / 3**0.5
+        assert one.difference.value == pytest.approx(statistics.mean(own))
+        assert one.difference.half == pytest.approx(4.3027 * half, rel=1e-4)
+        assert one.among_all.half == pytest.approx(8.8602 * half, rel=1e-4)
+    assert of.overall.value == pytest.approx(statistics.mean(shifts))
+    first = next(one for one in sentences(of) if one.startswith("Of 4 recipes"))
+    assert "1 is better and 1 is perhaps better in after; 2 cannot be told apart." in first
+    for study in pair:  # less is better: the same differences are worse
+        edit(
+            study,
+            lambda record: [
+                one.update(higher_is_better=False)
+                for one in record["declaration"]["tasks"].values()
+            ],
+        )
+    assert [one.word for one in found(pair).recipes][:2] == [WORSE, PERHAPS + WORSE]
+
+
+def test_seeds_of_two_studies_that_differ_are_compared_as_two_samples(pair, tmp_path):
+    other = make(
+        tmp_path / "other", factors=FACTORS, seeds=(7, 8), steps=8, updates=40, tables=("history",)
+    )
+    of = compare(Study(Store(pair[0])), Study(other), ())
+    assert not any(one.paired for one in of.recipes) and of.shared == 0
+    assert [(one.first.n, one.second.n) for one in of.recipes] == [(3, 2)] * 4
+    one = of.recipes[0]
+    sides = [
+        study.stored.query("arm == 0")["score"].tolist()
+        for study in (Study(Store(pair[0])), Study(other))
+    ]
+    wanted = scipy.stats.ttest_ind(sides[1], sides[0], equal_var=False).confidence_interval()
+    assert (one.difference.low, one.difference.high) == pytest.approx(tuple(wanted), abs=1e-9)
+    assert "No network is in both" in sentences(of)[0]
 
 
 def test_a_setting_that_differs_is_named_refused_and_allowed_on_demand(pair, capsys):
@@ -145,12 +183,13 @@ def test_changed_settings_of_points_are_counted(pair, tmp_path):
     )
     reconfigure(second, "cell: x\noptimizer:\n  lr: 0.01\n")
     of = compare(Study(Store(pair[0])), Study(second), ())
-    assert len(of.changed) == 12, (
+    assert len(of.networks) == 12, (
         "ids follow the order of the grid, so that every point has another one"
     )
     assert of.settings[("optimizer.lr", "absent", "0.01")] == len(
-        [one for one in of.changed if one[2].startswith("other settings")]
+        [one for one in of.networks if one[2].startswith("other settings")]
     )
+    assert "optimizer.lr absent → 0.01" in sentences(of)[0], "settings come first"
 
 
 @pytest.mark.parametrize(
@@ -211,8 +250,10 @@ def test_a_fixed_setting_that_varies_in_the_other_matches_at_its_level(tmp_path)
         tables=("history",),
     )
     of = compare(Study(one), Study(both), ())
-    assert (of.shared, len(of.added)) == (6, 6)
-    assert all("depth 2" in arm for arm, _, _ in of.added)
+    assert (of.shared, len(of.only_recipes[1])) == (6, 2)
+    assert all("depth 2" in one.label and one.n == 3 for one in of.only_recipes[1])
+    assert of.only_levels == ({}, {"depth": ["2"]})
+    assert "Only in both: 2 recipes (depth 2)." in sentences(of)
 
 
 def test_the_page_of_a_comparison_is_whole_stable_and_escaped(pair, tmp_path, capsys):
@@ -223,9 +264,10 @@ def test_the_page_of_a_comparison_is_whole_stable_and_escaped(pair, tmp_path, ca
     html = first.decode()
     assert "<script>x" not in html and html.count("<script>") == 1
     assert "default-src 'none'" in html and not re.search(r"https?://", html)
-    assert html.count("<h1>") == 1
+    assert html.count("<h1>") == 1 and html.count("<svg") == 1
+    assert re.search(r"<title>rnn · normal: cannot be told apart, [^<]*3 seeds in pairs", html)
     assert main(["diff", str(pair[0]), str(pair[1]), "--html", str(tmp_path / "again.html")]) == 0
-    assert "1 changed" in capsys.readouterr().out
+    assert "1 of the 12 networks" in capsys.readouterr().out
     assert (tmp_path / "again.html").read_bytes() == first
 
 
@@ -239,8 +281,9 @@ def test_small_studies_of_other_factors_share_no_key(tmp_path):
         tables=("history",),
     )
     of = compare(Study(a), Study(b), ())
-    assert (of.shared, len(of.arms)) == (0, 0)
-    assert "No arm is in both" in text(of, 5)
+    assert (of.shared, len(of.recipes)) == (0, 0)
+    assert "No recipe is in both" in text(of, 5)
+    assert "seed" not in sentences(of)[-1] and sentences(of)[-1].startswith("Only in b: ")
 
 
 def test_findings_that_changed_are_told(pair: tuple[Path, Path]) -> None:
