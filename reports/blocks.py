@@ -174,6 +174,28 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Card:
+    """A claim for a classroom: its verdict, what was found, its formula (as
+    documents.templates.formula reads it) in words, and a figure.
+    """
+
+    statement: str
+    verdict: str
+    found: str
+    formula: str
+    means: str = ""
+    figure: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards side by side, as many as there is room for."""
+
+    template: ClassVar[str] = "blocks/cards.html"
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
 class Definitions:
     """Pairs of (term, text)."""
 

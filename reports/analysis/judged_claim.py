@@ -46,7 +46,7 @@ class JudgedClaim:
     `rests_on`: ids of points; `parts`: the same within each level of the factor that the claim
     names (`each`), or of one that its effect is shown to depend on; `why`: why it is not decided or
     not testable, and what would decide it; `text`: replaces the sides of a claim that has none;
-    `length`: of the task, for "here".
+    `length`: of the task, for "here"; `formula` and what it `means`: as declared, for a lesson.
     """
 
     statement: str
@@ -66,6 +66,8 @@ class JudgedClaim:
     why: str = ""
     length: str = ""
     scope: str = ""
+    formula: str = ""
+    means: str = ""
 
     @property
     def share(self) -> bool:
@@ -91,6 +93,8 @@ def claim_of(
         statement=str(claim["statement"]),
         source=str(claim.get("source", "")),
         by=str(claim["by"]),
+        formula=str(claim.get("formula", "")),
+        means=str(claim.get("means", "")),
         better=texts[0],
         worse=texts[1],
         **{**known, **found},

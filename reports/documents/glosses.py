@@ -13,10 +13,11 @@ from markupsafe import escape
 
 from reports.formatting import term_id
 
-# Elements whose text is a name, a number, typed text or a drawing, and not a sentence.
+# Elements whose text is a name, a number, typed text or a drawing, and not a sentence; and links,
+# in which a gloss would be a control in a control.
 LEFT_ALONE = frozenset(
     {
-        *("svg", "pre", "code", "script", "style", "table", "nav", "button", "summary", "dt"),
+        *("svg", "pre", "code", "script", "style", "table", "nav", "button", "summary", "dt", "a"),
         *("h1", "h2", "h3", "h4", "title", "label"),
     }
 )

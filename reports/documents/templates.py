@@ -47,7 +47,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    env.filters["linked"] = linked
+    env.filters |= {"linked": linked, "formula": formula}
     return env
 
 
@@ -94,6 +94,16 @@ def linked(text: str) -> Markup:
         for n, part in enumerate(parts)
     ]
     return Markup("").join(made)
+
+
+def formula(text: str) -> Markup:
+    """A formula as text: x_t, x_{t-1}, x^2 and x^{T-t} get subscripts and superscripts, and lines
+    stay lines.
+    """
+    made = str(escape(text)).replace("-", "−").replace("\n", "<br>")
+    for sign, tag in (("_", "sub"), ("^", "sup")):
+        made = re.sub(rf"\{sign}(?:{{([^{{}}]*)}}|(\S))", rf"<{tag}>\1\2</{tag}>", made)
+    return Markup(made)
 
 
 def _to_term(word: str, term: str) -> Markup:

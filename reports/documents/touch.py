@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.analysis.marks import arms_with
-from reports.blocks import Cell, Figure, Fold, Matrices, Matrix, Table
+from reports.blocks import Cards, Cell, Figure, Fold, Matrices, Matrix, Table
 from reports.data.study import Study
 from reports.figures.marks import ranges
 from reports.formatting import isolated, level, levels, short_name
@@ -46,6 +46,12 @@ def _with(study: Study, known: Arms, block: Any) -> Any:
         return replace(block, blocks=[_with(study, known, one) for one in block.blocks])
     if isinstance(block, Figure) and block.table is not None:
         return replace(block, table=_table(study, known, block.table))
+    if isinstance(block, Cards):
+        cards = [
+            replace(one, figure=_with(study, known, one.figure) if one.figure else None)
+            for one in block.cards
+        ]
+        return replace(block, cards=cards)
     if isinstance(block, Matrices):
         return replace(block, matrices=[_matrix(study, one) for one in block.matrices])
     return block

@@ -162,4 +162,5 @@ def _to_run(study: Study) -> Sequence[object]:
 def _declared_claims(study: Study) -> list[str]:
     """The claims declared with the study, which are its question, and what was found."""
     own = all_claims(study).own.values() if study.declaration.get("claims") else []
+    own = [one for one in own if not one.formula]  # those lead the page, as a lesson
     return [f"{one.statement.rstrip('.')}: {label(one)}{sides_words(one)}." for one in own]

@@ -22,7 +22,8 @@ FORM = (
     "{statement: …, when: {key: level}, better: {key: level}, worse: {key: level}, by: score,"
     " least: .02}"
 )
-OPTIONAL = frozenset({"when", "source", "direction", "each", "lag"})
+TEXTS = ("formula", "means")  # what the claim says in a formula, and that in words
+OPTIONAL = frozenset({"when", "source", "direction", "each", "lag", *TEXTS})
 CONTRAST = "{name: …, when: {key: level}, first: {key: level}, second: {key: level}, by: score}"
 
 
@@ -35,9 +36,12 @@ def check_claim(claim: Any, where: str) -> None:
     )
     if set(claim) - OPTIONAL != required:
         raise StudyError(
-            f"{where}: each entry is {FORM} (when, source, direction, each and lag may be left"
-            f" out), got {dict(claim)!r}"
+            f"{where}: each entry is {FORM} (when may be left out; source, direction, each, lag,"
+            f" formula and means may be added), got {dict(claim)!r}"
         )
+    for name in TEXTS:
+        if not isinstance(claim.get(name, ""), str):
+            raise StudyError(f"{where}: {name} must be a text, got {claim[name]!r}")
     if claim["by"] not in CLAIMED_BY:
         raise StudyError(f"{where}: by must be {', '.join(CLAIMED_BY)}, got {claim['by']!r}")
     if not _number(claim["least"]) or claim["least"] < 0:

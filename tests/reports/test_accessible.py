@@ -77,6 +77,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "worse": {"cell": "rnn"},
             "by": "score",
             "least": 0.02,
+            "formula": "h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ h̃_t",
+            "means": "A unit whose gate is shut keeps its state.",
         }
     ]
     (folder / "tuned" / "study.json").write_text(json.dumps(record))
