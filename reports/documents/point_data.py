@@ -15,6 +15,7 @@ from reports.export.export import point_config
 from reports.formatting import known, number, score_number
 from study.records import NETWORK, StudyError
 from study.store.privacy import private
+from study.store.wandb_runs import addresses
 
 LONGEST = 60  # most values of a curve
 SHORTEST = 12  # values below which no curve is worth its bytes
@@ -29,8 +30,9 @@ Facts = list[tuple[str, str]]
 def point_data(study: Study) -> dict[str, Any]:
     """Facts by point, in rows of `points`; `shared` settings; `commands` by arm, without the seed.
 
-    Curves of so many points as `study.sampled` has, thinned so that all of them fit ROOM. Their x
-    values, which most points share, stand once, in `xs`.
+    A point that was logged online has the address of its `run` on W&B. Curves of so
+    many points as `study.sampled` has, thinned so that all of them fit ROOM. Their x values, which
+    most points share, stand once, in `xs`.
     """
     stored, grid = study.sampled, study.grid
     length = min(LONGEST, ROOM // (VALUE * CURVES * max(len(stored), 1)))
@@ -38,11 +40,13 @@ def point_data(study: Study) -> dict[str, Any]:
     curves = _validations(study, length, xs) if length >= SHORTEST else {}
     profiles = _profiles(study, length, xs) if length >= SHORTEST else {}
     listed = grid[grid["id"].isin(stored["id"]) | grid["status"].eq("failed")].head(2 * MOST)
+    runs = addresses(study.store.folder)
     points = {
         str(row["id"]): {
             "arm": int(row["arm"]),
             "seed": str(row["seed"]),
             "facts": [text for _, text in _facts(study, row)],
+            **({"run": runs[row["id"]]} if row["id"] in runs else {}),
             **({"loss": curves[row["id"]]} if row["id"] in curves else {}),
             **({"transport": profiles[row["id"]]} if row["id"] in profiles else {}),
         }

@@ -28,6 +28,7 @@ TOUCH = tuple(
         "tables",
         "figures",
         "headings",
+        "copy",
         "points",
         "pins",
         "matrix",

@@ -11,8 +11,9 @@ from typing import Any
 from reports.analysis.adopted import origin_words
 from reports.blocks import Cell, Definitions, Downloads, Listing, Prose, Section, Table
 from reports.data.study import Study
-from reports.formatting import duration, listing
+from reports.formatting import count, duration, listing
 from study.store.privacy import private
+from study.store.wandb_runs import addresses
 
 FINDING = "Launches, the command as typed, versions, and the data as downloads."
 
@@ -99,6 +100,10 @@ class Provenance:
                     ),
                 )
             )
+        online = addresses(study.store.folder)
+        if runs := [online[id] for id in study.grid["id"] if id in online]:
+            where = listing(sorted({address.partition("/runs/")[0] for address in runs}))
+            items.append(("Weights & Biases", f"{count(len(runs), 'network')} logged at {where}"))
         dirty = [launch for launch in study.launches if (launch.get("git") or {}).get("dirty")]
         if dirty:
             sentence = (

@@ -23,6 +23,7 @@ from study.store.wandb_runs import (
     leave_agent,
     names,
     note,
+    note_address,
     package,
     run_id,
     unused,
@@ -64,8 +65,9 @@ class Wandb(Tracker):
     open. alert: whether W&B sends an alert for each point that diverges, once.
 
     wandb/logged.jsonl lists what was logged as [run with its tags, mode, project]; a run's last
-    line counts. A point logged offline is logged again by a later launch that is online, since its
-    files may never have been synced.
+    line counts. wandb/addresses.jsonl has where runs are online, for the report. A point logged
+    offline is logged again by a later launch that is online, since its files may never have been
+    synced.
     """
 
     off = ""  # what in the environment forbids W&B
@@ -268,6 +270,8 @@ class Wandb(Tracker):
             reinit="create_new",
             settings=self.settings,
         )
+        if self.resolved == "online":
+            note_address(self.folder, point, run.url)
         self._define(run)
         self.step[point] = run.starting_step - 1
         if run.starting_step:

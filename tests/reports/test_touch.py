@@ -21,6 +21,7 @@ from reports.data.study import Study
 from reports.data.test_set import weighted_noise
 from reports.documents.page import page as whole
 from reports.statistics import clamp, weighted_arms, widen
+from study.store.wandb_runs import note_address
 from tests.reports.browser import opened, violations
 from tests.reports.conftest import HOSTILE
 from tests.reports.synthetic import make
@@ -28,6 +29,7 @@ from tests.reports.synthetic import make
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RTL = "שלום\"'><b>"
+RUN = "https://example.test/us/touch/runs/touch-0?a=1&b=2"
 FACTORS = {
     "cell": ["rnn", "gru"],
     "initializer": ["orthogonal", HOSTILE, RTL],
@@ -40,11 +42,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """12 arms with hostile levels, 3 seeds, a lost point and results by example."""
     folder = tmp_path_factory.mktemp("outputs") / "touch"
     tables = ("history", "profile", "states", "test")
-    return Study(
-        make(
-            folder, factors=FACTORS, steps=8, updates=40, diverged=(4,), examples=30, tables=tables
-        )
+    store = make(
+        folder, factors=FACTORS, steps=8, updates=40, diverged=(4,), examples=30, tables=tables
     )
+    (folder / "wandb").mkdir()
+    note_address(folder / "wandb", store.ids()[0], RUN)
+    note_address(folder / "wandb", store.ids()[1], "javascript:alert(1)")
+    return Study(store)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +202,41 @@ def test_an_id_leads_to_what_is_known_of_the_point(page: Any, study: Study) -> N
     assert sheet.is_hidden()
 
 
+def test_a_point_leads_to_its_run_and_its_command_is_copied_from_the_keyboard(
+    browser: Any, path: Path, study: Study, tmp_path: Path
+) -> None:
+    command = "python -m study -m cell=rnn seed=@ name=again"  # made-up points have none
+    html = path.read_text(encoding="utf-8")
+    given = html.replace('"commands":{}', f'"commands":{{"0":"{command}"}}')
+    assert given != html
+    (tmp_path / "report.html").write_text(given, encoding="utf-8")
+    page, noise = opened(browser, tmp_path / "report.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    first, second = study.store.ids()[:2]
+    sheet = page.locator("dialog.sheet")
+    for id, links in ((second, 0), (first, 1)):
+        page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true)")
+        page.locator(".idlink", has_text=id).first.focus()
+        page.keyboard.press("Enter")
+        assert sheet.get_by_role("link", name="Weights & Biases").count() == links
+        if not links:
+            page.keyboard.press("Escape")
+    assert sheet.get_by_role("link").get_attribute("href") == RUN
+    copy = sheet.get_by_role("button", name="Copy")
+    copy.focus()
+    page.keyboard.press("Enter")
+    sheet.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == command.replace("@", "0")
+    assert copy.evaluate("one => one === document.activeElement")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(Error('no')); }")
+    page.keyboard.press("Escape")
+    listing = page.locator("main .listing").first
+    page.locator("main .copies .copy").first.click()
+    page.locator("main .copies", has_text="Copied").first.wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == listing.text_content().strip()
+    assert noise == []
+
+
 def test_the_matrix_changes_what_its_colour_means(page: Any, study: Study) -> None:
     figure = page.locator("figure.matrices:has(select)").first
     colours = "all => all.map(one => getComputedStyle(one).backgroundColor)"
@@ -221,7 +260,16 @@ def test_limits_of_the_score_keep_arms_written_or_dragged(page: Any, study: Stud
     field.fill(str(float(means.iloc[6:8].mean())))
     field.press("Tab")
     assert page.locator(".shown").text_content() == "5 of 12 arms shown"
+    hash_ = page.evaluate("location.hash")
+    assert hash_.endswith(f"limit=mean:{field.input_value()},")
+    again = page.context.new_page()
+    again.goto(f"{page.url.partition('#')[0]}#parallel&limit=D:x,;mean:{field.input_value()},")
+    assert again.locator(".shown").text_content() == "5 of 12 arms shown"
+    assert again.locator("#parallel [data-limit=mean0]").input_value() == field.input_value()
+    assert again.evaluate("location.hash") == f"#parallel&{hash_[hash_.index('limit') :]}"
+    again.close()
     page.locator(".all").click()
+    assert "limit" not in page.evaluate("location.hash")
     assert field.input_value() == "" and page.locator(".off").count() == 0
     page.locator("#parallel .canvas").scroll_into_view_if_needed()
     ends = page.evaluate(
@@ -239,6 +287,7 @@ def test_limits_of_the_score_keep_arms_written_or_dragged(page: Any, study: Stud
     page.mouse.up()
     assert page.locator(".shown").text_content() == "6 of 12 arms shown"
     assert page.locator(".brush").count() == 1
+    assert "limit=mean:" in page.evaluate("location.hash")
     page.locator(".all").click()
     assert page.locator(".brush").count() == 0
 
@@ -264,7 +313,8 @@ def test_tables_and_figures_are_saved_as_they_are_seen(page: Any, study: Study) 
 def test_without_a_script_marks_have_titles_and_the_data_are_data(browser: Any, path: Path) -> None:
     page, noise = opened(browser, path, java_script_enabled=False)
     assert page.locator("#accuracy .drawing [data-point] > title").count() == 36
-    assert page.locator(".handbar, .tools, dialog").count() == 0
+    assert page.locator(".handbar, .tools, .copy, dialog").count() == 0
+    assert "1 network logged at https://example.test/us/touch" in page.content()
     data = json.loads(page.locator("#study-data").text_content())
     assert data["factors"][1]["levels"] == FACTORS["initializer"]
     assert noise == []
@@ -280,5 +330,6 @@ def test_what_the_script_adds_is_accessible_in_the_dark_and_is_not_printed(
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.emulate_media(media="print")
+    assert page.locator(".copy").first.is_hidden()
     assert page.locator(".handbar").is_hidden() and page.locator(".tools").first.is_hidden()
     assert noise == []

@@ -25,7 +25,7 @@ from study.hydra_plugins import register
 from study.numerics.stages import probed
 from study.records import StudyError
 from study.store import PointRecord, Store
-from study.store.wandb_runs import run_id
+from study.store.wandb_runs import addresses, run_id
 from study.trackers.shared.rows import KEYS, declared_factors, rows_of, run_name
 from study.trackers.wandb import resolve, settings
 from tests import ROOT
@@ -566,6 +566,11 @@ def test_with_a_key_auto_is_online_and_every_point_is_sent_once(offline):
         everything = "\n".join(server.sent)
         for private in (os.uname().nodename, str(Path.home()), str(ROOT), str(folder), KEY):
             assert not re.search(rf"(?<![\w-]){re.escape(private)}(?![\w-])", everything), private
+        online = addresses(folder)
+        assert {point: where.rpartition("/runs/")[2] for point, where in online.items()} == {
+            "p1": "my-study-p1",
+            "p2": "my-study-p2",
+        }
         sent = len(server.sent)
         log_in_process(folder, ["p1", "p2"], environment, {**NODE, "mode": "online"})
         log_in_process(folder, ["p1", "p2"], {}, NODE)

@@ -1,5 +1,6 @@
 // A bar of levels: what is switched off fades from figures and leaves tables. Its state is in the
-// address, so that it can be sent: #show=cell:lstm,gru;clip:norm, also behind a section's name.
+// address, so that it can be sent: #show=cell:lstm,gru;clip:norm, also behind a section's name;
+// beside it pinned arms (pin=) and limits (limit=).
 
 let offLevels = []; // by factor: numbers of levels that are switched off
 let bar = null;
@@ -14,8 +15,9 @@ function readAddress(hash) {
   const parts = hash.replace(/^#/, "").split("&");
   const show = parts.find((part) => part.startsWith("show="));
   const pins = parts.find((part) => part.startsWith("pin="));
-  const anchor = parts.find((part) => part && part !== show && part !== pins) || "";
-  return { anchor, show: show ? show.slice(5) : "", pins: pins ? pins.slice(4) : "" };
+  const limit = parts.find((part) => part.startsWith("limit="));
+  const anchor = parts.find((part) => part && part !== show && part !== pins && part !== limit) || "";
+  return { anchor, show: show ? show.slice(5) : "", pins: pins ? pins.slice(4) : "", limit: limit ? plain(limit.slice(6)) : "" };
 }
 
 function plain(text) {
@@ -43,8 +45,8 @@ function writeShow() {
 }
 
 function writeAddress(anchor) {
-  const show = writeShow(), pins = writePins();
-  const hash = [anchor, show && `show=${show}`, pins && `pin=${pins}`].filter(Boolean).join("&");
+  const show = writeShow(), pins = writePins(), limit = writeLimits();
+  const hash = [anchor, show && `show=${show}`, pins && `pin=${pins}`, limit && `limit=${limit}`].filter(Boolean).join("&");
   if (hash !== location.hash.slice(1)) {
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   }
@@ -120,10 +122,11 @@ function goTo(anchor) {
 }
 
 function followAddress() {
-  const { anchor, show, pins } = readAddress(location.hash);
-  if (bar && (show || pins)) {
+  const { anchor, show, pins, limit } = readAddress(location.hash);
+  if (bar && (show || pins || limit)) {
     readShow(show);
     readPins(pins);
+    readLimits(limit);
     applyFilter();
   }
   goTo(anchor);

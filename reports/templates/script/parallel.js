@@ -18,15 +18,43 @@ function clearLimits() {
   document.querySelectorAll(".brush").forEach((one) => one.remove());
 }
 
+// In the address, where they can be sent: limit=D:-3,;mean:,0.9 has an end each side of the comma.
+function writeLimits() {
+  return Object.entries(limits).filter(([, ends]) => ends.some((end) => end !== null))
+    .map(([name, ends]) => `${name}:${ends.map((end) => (end === null ? "" : end)).join(",")}`).join(";");
+}
+
+function readLimits(text) {
+  text.split(";").forEach((part) => {
+    const [name, ends] = part.split(":");
+    if (!Object.hasOwn(limits, name) || !ends) { return; }
+    const [low, high] = ends.split(",").map((end) => (end === "" || isNaN(Number(end)) ? null : Number(end)));
+    limits[name] = [low, high === undefined ? null : high];
+  });
+  document.querySelectorAll(".limits input").forEach(fillLimit);
+  document.querySelectorAll(".brush").forEach((one) => one.remove());
+}
+
+function fillLimit(field) {
+  const value = limits[field.dataset.limit.slice(0, -1)][Number(field.dataset.limit.slice(-1))];
+  field.value = value === null ? "" : value;
+}
+
+function changeLimits() {
+  applyFilter();
+  writeAddress(readAddress(location.hash).anchor);
+  announce(bar.querySelector(".shown").textContent);
+}
+
 function limitFields(name, label) {
   const field = (at, word) => {
     const input = make("input", { type: "number", step: "any", "aria-label": `${label} ${word}`, "data-limit": `${name}${at}` });
     input.addEventListener("change", () => {
       limits[name][at] = input.value === "" ? null : Number(input.value);
       document.querySelectorAll(".brush").forEach((one) => one.remove());
-      applyFilter();
-      announce(bar.querySelector(".shown").textContent);
+      changeLimits();
     });
+    fillLimit(input);
     return input;
   };
   return make("span", {}, `${label} from `, field(0, "from"), " to ", field(1, "to"));
@@ -63,7 +91,7 @@ function brush(canvas, fields) {
     limits[axis.name].forEach((value, end) => { fields.querySelector(`[data-limit="${axis.name}${end}"]`).value = value.toPrecision(4); });
     svg.querySelectorAll(`.brush.${axis.name}`).forEach((one) => one.remove());
     svg.append(draw("rect", { class: `brush ${axis.name}`, x: axis.x - 5, width: 10, y: ends[0], height: ends[1] - ends[0] }));
-    applyFilter();
+    changeLimits();
   });
 }
 

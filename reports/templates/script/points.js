@@ -64,7 +64,13 @@ function commandOf(point) {
   if (!text) { return ""; }
   const command = text.replace(" seed=@ ", ` seed=${point.seed} `);
   return make("div", {}, make("p", { class: "small" }, "Trains it again, as a study of its own:"),
-    make("pre", { tabindex: "0" }, command));
+    copyTools(command), make("pre", { tabindex: "0" }, command));
+}
+
+// Where the point was logged online; the data hold nothing but web addresses.
+function runLink(point) {
+  if (!point.run) { return ""; }
+  return make("p", { class: "small" }, make("a", { href: point.run, rel: "noreferrer" }, "Its run on Weights & Biases"), " (online)");
 }
 
 function openPoint(id) {
@@ -74,7 +80,7 @@ function openPoint(id) {
   const close = button("Close", "tool", () => sheet.close());
   sheet.replaceChildren(
     make("div", { class: "sheet-head" }, make("h2", { id: "sheet-title" }, `${armWords(point.arm)}, seed ${point.seed}`), close),
-    make("p", { class: "small" }, make("code", {}, id)),
+    make("p", { class: "small" }, make("code", {}, id)), runLink(point),
     make("div", { class: "charts" }, ...chartsOf(point)),
     pairsList(study.detail.names.map((name, at) => [name, point.facts[at]])), settings, commandOf(point), pinButton(point.arm));
   hideTip();

@@ -6,6 +6,7 @@ startFigures();
 startHeadings();
 openTargets();
 startPoints();
+startCopies();
 startMatrices();
 startFilter();
 startParallel();
