@@ -11,7 +11,6 @@ import yaml
 from reports.analysis.claim_ledger import all_claims
 from reports.blocks import Cards
 from reports.data.study import Study
-from reports.documents.sections import declared_sections
 from reports.documents.templates import Templates, formula
 from reports.sections.lesson import Lesson
 from reports.sections.summary import Summary
@@ -62,8 +61,6 @@ def test_claims_with_a_formula_are_cards_and_no_others(study: Study) -> None:
     texts = [step.text for steps in said for step in steps]
     assert any(text.startswith("Clipping is plain: ") for text in texts)
     assert not any("Gates" in text for text in texts), "said once"
-    first = min(declared_sections(), key=lambda one: one.order)
-    assert (first.name, first.part) == ("lesson", "")
 
 
 def test_figures_of_cards_have_a_line_per_network_of_both_sides(study: Study) -> None:

@@ -469,7 +469,7 @@ def test_a_stranger_adds_a_section_with_one_file_and_one_yaml(with_own: Rendered
 
 
 def test_sections_are_found_and_checked(tmp_path: Path) -> None:
-    assert [one.name for one in declared_sections()][:2] == ["summary", "choices"]
+    assert [one.name for one in declared_sections()][:3] == ["lesson", "summary", "choices"]
     (tmp_path / "section").mkdir()
     (tmp_path / "section" / "bad.yaml").write_text("order: first\n")
     with pytest.raises(StudyError, match=r"section/bad.yaml: needs _target_"):
