@@ -40,7 +40,7 @@ but its numbers is structure, and so is whether a number is zero.
 
 Params = Mapping[str, Tensor]  # name -> [M, ...]
 State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states
-Role = Literal["recurrent", "input", "bias", "readout"]
+Role = Literal["recurrent", "input", "bias", "readout", "own"]
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -65,7 +65,8 @@ def per_member(value: PerMember) -> Tensor:
 class Parameter:
     """One tensor of a layer, for one member: one block per gate, stacked along the first axis.
 
-    `block` is (H, D), (H, H) or (H,); the tensor's shape is (len(gates)·H, …).
+    `block` is (H, D), (H, H) or (H,); the tensor's shape is (len(gates)·H, …). A cell gives first
+    values to its tensors of role "own" itself (`Cell.first`): no initializer speaks for them.
     """
 
     name: str
@@ -123,6 +124,10 @@ class Cell(ABC):
     @abstractmethod
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
         """Tensors of one layer with D = `inputs` and H = `hidden`."""
+
+    def first(self, inputs: int, hidden: int, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """First values of a layer's parameters of role "own", by name, drawn from `generator`."""
+        return {}
 
     def project(self, params: Params, x: Tensor) -> Tensor:
         """Map the inputs of all steps at once: [M, T, B, D] -> [M, T, B, ·]; default: x itself."""

@@ -181,6 +181,9 @@ class Model(Network):
         for number, (name, (layer, parameter)) in enumerate(self.parameters.items()):
             if name not in names:
                 continue
+            if parameter.role == "own":
+                found[name] = self._own_values(layer, parameter, seed)
+                continue
             values = []
             for index, gate in enumerate(parameter.gates):
                 block = Block(role=parameter.role, gate=gate, shape=parameter.block, layer=layer)
@@ -203,6 +206,18 @@ class Model(Network):
                     values.append(value)
             found[name] = torch.cat([value.to(torch.float64) for value in values])
         return found
+
+    def _own_values(self, layer: int, parameter: Parameter, seed: int) -> Tensor:
+        inputs = self.read if layer == 1 else self.hidden
+        given = self.cell.first(inputs, self.hidden, generator(seed, "own", layer))
+        value = given.get(parameter.name)
+        if value is None or tuple(value.shape) != parameter.shape:
+            got = "nothing" if value is None else f"shape {tuple(value.shape)}"
+            raise ValueError(
+                f"{type(self.cell).__name__}: `first` must give {parameter.name}, of role own,"
+                f" values of shape {parameter.shape}, got {got}"
+            )
+        return value.to(torch.float64)
 
     # --- forward ----------------------------------------------------------------------------------
 

@@ -322,10 +322,7 @@ def network(
     encoder = dict(config.get("encoder") or {})
     kept = "its weights are in the point's weights.safetensors"
     if target not in CELLS:
-        raise StudyError(
-            f"cell {target}: neither torch.nn nor model.py of exports has it, since it is a cell of"
-            f" your own; {kept}"
-        )
+        raise StudyError(f"cell {target}: neither torch.nn nor model.py of exports has it; {kept}")
     if encoder and encoder.get("_target_") != CONV:
         raise StudyError(f"encoder {encoder.get('_target_')}: model.py of exports lacks it; {kept}")
     if readout not in READOUTS:

@@ -130,7 +130,7 @@ def _check_parameters(setup: Setup) -> None:
     hidden, encoder, facts = setup.hidden, setup.encoder, setup.task.facts
     inputs = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
     pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
-        ("cell", (inputs, hidden), ("recurrent", "input", "bias")),
+        ("cell", (inputs, hidden), ("recurrent", "input", "bias", "own")),
         ("readout", (hidden, facts.outputs), ("readout", "bias")),
     ]
     if encoder is not None:
@@ -318,7 +318,7 @@ def _check_initializer(setup: Setup) -> None:
     initializer, model = setup.initializer, setup.stack
     name, allowed = (
         type(initializer).__name__,
-        [role for role in get_args(Role) if role != "readout"],
+        [role for role in get_args(Role) if role not in ("readout", "own")],
     )
     if isinstance(initializer.roles, str) or not set(initializer.roles) <= set(allowed):
         raise StudyError(
