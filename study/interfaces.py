@@ -39,7 +39,7 @@ but its numbers is structure, and so is whether a number is zero.
 """
 
 Params = Mapping[str, Tensor]  # name -> [M, ...]
-State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states
+State = tuple[Tensor, ...]  # one [M, B, H] per name in Cell.states, or as wide as Cell.widths
 Role = Literal["recurrent", "input", "bias", "readout", "own"]
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -65,7 +65,8 @@ def per_member(value: PerMember) -> Tensor:
 class Parameter:
     """One tensor of a layer, for one member: one block per gate, stacked along the first axis.
 
-    `block` is (H, D), (H, H) or (H,); the tensor's shape is (len(gates)·H, …). A cell gives first
+    `block` is (H, D), (H, H) or (H,), or for a gate of one value (1, D) or (1,); the tensor's shape
+    is (len(gates)·H, …) or (len(gates), …). A cell gives first
     values to its tensors of role "own" itself (`Cell.first`): no initializer speaks for them.
     """
 
@@ -125,6 +126,10 @@ class Cell(ABC):
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
         """Tensors of one layer with D = `inputs` and H = `hidden`."""
 
+    def widths(self, hidden: int) -> tuple[int, ...]:
+        """Values of each state: H for the output h; default: H for all (a matrix may be H·H)."""
+        return (hidden,) * len(self.states)
+
     def first(self, inputs: int, hidden: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         """First values of a layer's parameters of role "own", by name, drawn from `generator`."""
         return {}
@@ -135,7 +140,7 @@ class Cell(ABC):
 
     @abstractmethod
     def step(self, params: Params, x: Tensor, state: State) -> State:
-        """The next state from x [M, B, ·], one step of `project`, and one [M, B, H] per state."""
+        """The next state from x [M, B, ·], a step of `project`, and one [M, B, width] per state."""
 
     def layer(self, params: Params, x: Tensor) -> Tensor | None:
         """Outputs h [M, T, B, H] of all steps for x [M, T, B, D] by a fused kernel, or None.

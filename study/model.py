@@ -319,9 +319,10 @@ class Model(Network):
         compiled = self.cell.native(params) if self.kernel == "native" and first is None else None
         if compiled is not None:
             # expanded from a single zero, since their values are not read
-            zeros = x.new_zeros(()).expand(*x.shape[:3], self.hidden)
+            zero = x.new_zeros(())
             leaves = tuple(
-                zeros.detach().requires_grad_(torch.is_grad_enabled()) for _ in self.cell.states
+                zero.expand(*x.shape[:3], width).detach().requires_grad_(torch.is_grad_enabled())
+                for width in self.cell.widths(self.hidden)
             )
             return compiled.states(x, leaves), [[leaf] for leaf in leaves]
         steps = reference.unroll(self.cell, params, x, self.hidden, taps=True, first=first)

@@ -139,13 +139,17 @@ def _cell_shapes(cell: Cell, inputs: int, hidden: int, batch: int) -> None:
         taps=True,
     )
     assert len(states) == STEPS
+    widths = cell.widths(hidden)
+    assert len(widths) == len(cell.states) and widths[0] == hidden, (
+        f"{name}: widths must be one for each of {cell.states}, that of h {hidden}, got {widths}"
+    )
     for state in states:
         assert len(state) == len(cell.states), (
             f"{name}: step returned {len(state)} states, `states` names {len(cell.states)}"
         )
-        for part in state:
-            assert part.shape == (2, batch, hidden), (
-                f"{name}: a state has shape {tuple(part.shape)}, expected {(2, batch, hidden)}"
+        for part, width in zip(state, widths, strict=True):
+            assert part.shape == (2, batch, width), (
+                f"{name}: a state has shape {tuple(part.shape)}, expected {(2, batch, width)}"
             )
 
 
@@ -235,12 +239,13 @@ def _cell_keep(cell: Cell) -> None:
             for parameter in cell.shapes(2, hidden):
                 params[parameter.name] = torch.zeros(2, *parameter.shape, dtype=torch.float64)
                 if parameter.role == "bias" and gate in parameter.gates:
-                    start, found = parameter.gates.index(gate) * hidden, True
-                    params[parameter.name][:, start : start + hidden] = bias
+                    rows = parameter.block[0]
+                    start, found = parameter.gates.index(gate) * rows, True
+                    params[parameter.name][:, start : start + rows] = bias
             assert found, f"{name}: `keep` names gate {gate}, which has no bias"
             state = tuple(
-                torch.full((2, 3, hidden), 0.5, dtype=torch.float64, requires_grad=True)
-                for _ in cell.states
+                torch.full((2, 3, width), 0.5, dtype=torch.float64, requires_grad=True)
+                for width in cell.widths(hidden)
             )
             x = cell.project(params, torch.zeros(2, 1, 3, 2, dtype=torch.float64))[:, 0]
             after = cell.step(params, x, state)
@@ -262,8 +267,8 @@ def _cell_gates(cell: Cell) -> None:
     name, (inputs, hidden, batch) = type(cell).__name__, SIZES[1]
     params = some_weights(cell, inputs, hidden, [0, 1])
     state = tuple(
-        torch.randn(2, batch, hidden, generator=generator(0, "state", number))
-        for number, _ in enumerate(cell.states)
+        torch.randn(2, batch, width, generator=generator(0, "state", number))
+        for number, width in enumerate(cell.widths(hidden))
     )
     gates = cell.gates(
         params, cell.project(params, some_inputs(inputs, batch, [0, 1]))[:, 0], state
@@ -277,7 +282,7 @@ def _cell_gates(cell: Cell) -> None:
         f"{name}: `gates` leaves out the keep gate {', '.join(sorted(set(cell.keep) - set(gates)))}"
     )
     for gate, value in gates.items():
-        assert value.shape == (2, batch, hidden), (
-            f"{name}: gate {gate} has shape {tuple(value.shape)}, states {(2, batch, hidden)}"
+        assert value.shape in ((2, batch, hidden), (2, batch, 1)), (
+            f"{name}: gate {gate} has shape {tuple(value.shape)}, h {(2, batch, hidden)}"
         )
         assert ((value >= 0) & (value <= 1)).all(), f"{name}: gate {gate} leaves [0, 1]"

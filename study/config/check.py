@@ -155,10 +155,13 @@ def _check_parameters(setup: Setup) -> None:
                 (hidden, inputs),
                 (hidden, hidden),
                 (hidden,),
+                (1, inputs),
+                (1,),
             ):
                 allowed = (
                     f"(hidden, inputs) = {(hidden, inputs)}, (hidden, hidden) ="
-                    f" {(hidden, hidden)} or (hidden,) = {(hidden,)}"
+                    f" {(hidden, hidden)}, (hidden,) = {(hidden,)}, (1, inputs) = {(1, inputs)} or"
+                    " (1,)"
                 )
                 raise StudyError(
                     f"cell: block of {name}'s {parameter.name} must be {allowed}, got"
@@ -455,26 +458,30 @@ def _check_penalty(penalty: Penalty, model: Model, facts: TaskFacts) -> None:
 
 
 def _check_step(model: Model, params: Mapping[str, Tensor], x: Tensor) -> None:
-    """Check that the first step of the first layer returns one [M, B, H] per state."""
-    cell, name, expected = model.cell, type(model.cell).__name__, (2, 2, model.hidden)
+    """Check that the first step of the first layer returns one [M, B, width] per state."""
+    cell, name = model.cell, type(model.cell).__name__
+    expected = [(2, 2, width) for width in cell.widths(model.hidden)]
+    if len(expected) != len(cell.states) or expected[0][2] != model.hidden:
+        raise StudyError(
+            f"cell: widths of {name} must be one for each of {cell.states}, the first hidden ="
+            f" {model.hidden}, got {cell.widths(model.hidden)}"
+        )
     weights = {
         key.removeprefix("layer1."): value
         for key, value in params.items()
         if key.startswith("layer1.")
     }
-    returned = cell.step(
-        weights, cell.project(weights, x)[:, 0], tuple(torch.zeros(expected) for _ in cell.states)
-    )
+    returned = cell.step(weights, cell.project(weights, x)[:, 0], tuple(map(torch.zeros, expected)))
     if not isinstance(returned, tuple):
         raise StudyError(
-            f"cell: step of {name} must return a tuple, one [M, B, hidden] for each of"
+            f"cell: step of {name} must return a tuple, one [M, B, width] for each of"
             f" {cell.states}, got {type(returned).__name__}"
         )
     got = [tuple(state.shape) for state in returned]
-    if got != [expected] * len(cell.states):
+    if got != expected:
         raise StudyError(
-            f"cell: step of {name} must return [M, B, hidden] = {expected} for each of"
-            f" {cell.states}, got {', '.join(map(str, got))}"
+            f"cell: step of {name} must return [M, B, width] = {', '.join(map(str, expected))} for"
+            f" {', '.join(cell.states)}, got {', '.join(map(str, got))}"
         )
 
 

@@ -20,7 +20,9 @@ def unroll(
     """
     members, _, batch, _ = x.shape
     state: State = (
-        tuple(x.new_zeros(members, batch, hidden) for _ in cell.states) if first is None else first
+        tuple(x.new_zeros(members, batch, width) for width in cell.widths(hidden))
+        if first is None
+        else first
     )
     states = []
     step_norms = params.get(STEP_NORMS)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from study.cells.cornn import CoRNN
+from study.cells.deltanet import DeltaNet
 from study.cells.indrnn import IndRNN
 from study.cells.lem import LEM
 from study.cells.lru import LRU, eigenvalues
@@ -18,6 +19,7 @@ from study.cells.lstm_layernorm import LSTMLayerNorm
 from study.cells.lstm_peephole import LSTMPeephole
 from study.cells.mingru import MinGRU
 from study.cells.minlstm import MinLSTM
+from study.cells.mlstm import MLSTM
 from study.cells.orthogonal_rnn import OrthogonalRNN, orthogonal
 from study.cells.slstm import SLSTM
 from study.interfaces import Cell
@@ -106,6 +108,35 @@ def lem(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.ndarray]:
     return [(1 - e) * y + e * np.tanh(z @ W[3].T + x @ V[3].T + b[3]), z]
 
 
+def mlstm(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.ndarray]:
+    """Without the exponent that is carried along."""
+    _, C, n, m = s
+    C, n = np.exp(m)[..., None] * C.reshape(B, H, H), np.exp(m) * n
+    q, k, v, o = np.split(x @ w["weight_x"].T + w["bias"], 4, axis=1)
+    i, f = np.split(x @ w["weight_g"].T + w["bias_g"], 2, axis=1)
+    k = k / H**0.5
+    C = sigmoid(f)[..., None] * C + np.exp(i)[..., None] * np.einsum("bi,bj->bij", v, k)
+    n = sigmoid(f) * n + np.exp(i) * k
+    read = np.einsum("bij,bj->bi", C, q) / np.maximum(np.abs((n * q).sum(1)), 1)[:, None]
+    m = np.maximum(np.log(sigmoid(f)) + m, i)
+    kept = (C * np.exp(-m)[..., None]).reshape(B, H * H)
+    return [sigmoid(o) * read, kept, n * np.exp(-m), m]
+
+
+def deltanet(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.ndarray]:
+    q, k, v = np.split(x @ w["weight_x"].T + w["bias"], 3, axis=1)
+    q, k = (z * sigmoid(z) for z in (q, k))
+    q, k = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (q, k))
+    beta, S = sigmoid(x @ w["weight_g"].T + w["bias_g"]), s[1].reshape(B, H, H)
+    S = np.stack(
+        [
+            one @ (np.eye(H) - b * np.outer(key, key)) + b * np.outer(value, key)
+            for one, b, key, value in zip(S, beta[:, 0], k, v, strict=True)
+        ]
+    )
+    return [np.einsum("bij,bj->bi", S, q), S.reshape(B, H * H)]
+
+
 def lstm_layernorm(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.ndarray]:
     def ln(z: np.ndarray) -> np.ndarray:
         shape = (z.shape[-1],)
@@ -135,6 +166,8 @@ FORMULAS = [
     (LEM(step_length=0.5), lem),
     (LSTMLayerNorm(), lstm_layernorm),
     (LSTMPeephole(), lstm_peephole),
+    (MLSTM(), mlstm),
+    (DeltaNet(), deltanet),
 ]
 
 
@@ -146,11 +179,11 @@ def test_states_are_those_of_the_papers_formula(cell, formula, inputs):
     params, x = drawn(cell, inputs), series(inputs)
     found = reference.unroll(cell, params, x, H, taps=False)
     weights = {name: value[0].numpy() for name, value in params.items()}
-    state = [np.zeros((B, H)) for _ in cell.states]
+    state = [np.zeros((B, width)) for width in cell.widths(H)]
     for t, here in enumerate(found):
         state = formula(weights, x[0, t].numpy(), state)
         for name, one, due in zip(cell.states, here, state, strict=True):
-            np.testing.assert_allclose(one[0].numpy(), due, rtol=1e-10, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(one[0].numpy(), due, rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 def model(cell: Cell, kernel: str, inputs: int = 2) -> Model:
@@ -231,6 +264,20 @@ def test_undriven_oscillators_lose_what_their_damping_says():
     np.testing.assert_allclose(
         np.abs(np.linalg.eigvals(jacobian.numpy())), (1 - 0.1 * 0.5) ** 0.5, rtol=1e-12
     )
+
+
+def test_a_memory_that_is_written_by_the_delta_rule_replaces_what_a_key_stood_for():
+    """Three keys at right angles, the first written twice, β = 1: each finds its last value."""
+    cell, one = DeltaNet(), torch.eye(H, dtype=torch.float64)
+    keys, values = one[[0, 1, 2, 0]], torch.arange(16, dtype=torch.float64).view(4, H)
+    state = (torch.zeros(1, 1, H).double(), torch.zeros(1, 1, H * H).double())
+    for key, value in zip(keys, values, strict=True):
+        x = torch.cat([key, key, value, torch.ones(1).double()])[None, None]
+        state = cell.step({}, x, state)
+    memory = state[1].view(H, H)
+    torch.testing.assert_close(memory @ one[0], values[3])
+    torch.testing.assert_close(memory @ one[1], values[1])
+    torch.testing.assert_close(memory @ one[3], torch.zeros(H).double())
 
 
 def test_with_peepholes_it_starts_as_the_lstm():

@@ -27,7 +27,7 @@ class LayerSteps:
 
     `x` [M, T, B, ·] is the layer's input, `projected` the result of `Cell.project`, `before`
     [M, T, B, S] the state before each step (zeros before the first), `last` [B] each example's last
-    valid step.
+    valid step, `widths` of the states.
     """
 
     cell: Cell
@@ -36,6 +36,7 @@ class LayerSteps:
     projected: Tensor
     before: Tensor
     last: Tensor
+    widths: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -81,8 +82,7 @@ class LayerSteps:
         return dict(zip(leaves, grads, strict=True))
 
     def _step(self, params: Params, x: Tensor, before: Tensor) -> Tensor:
-        width = self.size // len(self.cell.states)
-        return torch.cat(self.cell.step(params, x, before.split(width, dim=-1)), dim=-1)
+        return torch.cat(self.cell.step(params, x, before.split(self.widths, dim=-1)), dim=-1)
 
 
 def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
@@ -96,7 +96,8 @@ def layer_steps(trace: Trace, layer: int, examples: int) -> LayerSteps:
     with torch.no_grad():
         projected = trace.cell.project(params, x)
     before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
-    return LayerSteps(trace.cell, params, x, projected, before, trace.last_step[:examples])
+    widths = tuple(state.shape[-1] for state in states)
+    return LayerSteps(trace.cell, params, x, projected, before, trace.last_step[:examples], widths)
 
 
 def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[str, Tensor]:
@@ -107,13 +108,12 @@ def gate_values(trace: Trace, layer: int, examples: int, probe: str) -> Mapping[
     steps = layer_steps(trace, layer, examples)
     members, length, count, _ = steps.before.shape
     # all steps at once, as if they were further examples, since gates depend on single steps
-    width = steps.size // len(trace.cell.states)
-    state = steps.before.flatten(1, 2).split(width, dim=-1)
+    state = steps.before.flatten(1, 2).split(steps.widths, dim=-1)
     with torch.no_grad():
         gates = trace.cell.gates(trace.layer_params(layer), steps.projected.flatten(1, 2), state)
     if not gates and trace.cell.keep:
         raise StudyError(f"probe.{probe}: {missing_gates(trace.cell)}")
-    return {gate: value.view(members, length, count, width) for gate, value in gates.items()}
+    return {gate: value.view(members, length, count, -1) for gate, value in gates.items()}
 
 
 def missing_gates(cell: Cell) -> str:
