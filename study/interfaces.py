@@ -541,6 +541,27 @@ class Encoder(ABC):
         """x [M, T, B, D] -> [M, T, B, D']."""
 
 
+class LayerBlock(ABC):
+    """What stands around the recurrence of every layer: norms, skips, an MLP a step.
+
+    It sees one step at a time, so that padding, carried states and lags are unaffected. The first
+    layer's input is mapped to H values before (a matrix filled by weights.input), so that every
+    layer has a skip. Its matrices are filled by weights.readout, its biases start at 0.
+    """
+
+    @abstractmethod
+    def shapes(self, hidden: int) -> tuple[Parameter, ...]:
+        """Tensors of one layer's block, of roles readout and bias."""
+
+    @abstractmethod
+    def before(self, params: Params, x: Tensor) -> Tensor:
+        """What the cell reads: x [M, T, B, H] -> [M, T, B, H]."""
+
+    @abstractmethod
+    def after(self, params: Params, x: Tensor, h: Tensor) -> Tensor:
+        """The layer's output from its input x and the cell's h, each [M, T, B, H]."""
+
+
 class Readout(ABC):
     """Maps the states of the top layer to outputs; `every_step` must agree with the task's.
 

@@ -1,4 +1,4 @@
-"""Optional encoder, stacked recurrent layers and readout for M members at once.
+"""Optional encoder, stacked recurrent layers, what surrounds them, and readout, for M members.
 
 Layout of the weights, initial values, forward pass.
 """
@@ -19,6 +19,7 @@ from study.interfaces import (
     Encoder,
     InitFacts,
     Initializer,
+    LayerBlock,
     Parameter,
     Params,
     Readout,
@@ -28,6 +29,7 @@ from study.interfaces import (
 from study.kernels import reference, triton
 from study.kernels.step_norms import STEP_NORMS
 from study.network import VECTOR, Network
+from study.numerics.linear import linear
 from study.numerics.streams import generator
 
 LINE = 16  # values per cache line
@@ -35,7 +37,7 @@ LINE = 16  # values per cache line
 
 @dataclass(frozen=True)
 class Tensors:
-    """Forward pass with its graph (interfaces.Unrolled).
+    """Forward pass with its graph (interfaces.Unrolled). `read`: [M, T, B, ·] of each layer's cell.
 
     `taps[layer][name]`: tensors whose gradients are the total derivatives, one [M, T, B, H] for all
     steps or one [M, B, H] per step.
@@ -45,6 +47,7 @@ class Tensors:
     outputs: Tensor
     inputs: Tensor
     taps: Sequence[Mapping[str, Sequence[Tensor]]]
+    read: Sequence[Tensor]
 
     @property
     def backward(self) -> Sequence[bool]:
@@ -100,6 +103,7 @@ class Model(Network):
         dropout: float,
         kernel: str,
         encoder: Encoder | None = None,
+        block: LayerBlock | None = None,
     ) -> None:
         self.cell, self.readout, self.hidden, self.depth, self.dropout, self.kernel = (
             cell,
@@ -109,23 +113,33 @@ class Model(Network):
             dropout,
             kernel,
         )
-        self.inputs, self.outputs, self.encoder = inputs, outputs, encoder
+        self.inputs, self.outputs, self.encoder, self.block = inputs, outputs, encoder, block
         # width of the first layer's input
         self.read = inputs if encoder is None else encoder.outputs(inputs)
         self.parameters: dict[str, tuple[int, Parameter]] = {}
         for layer in range(1, depth + 1):
-            for parameter in cell.shapes(self.read if layer == 1 else hidden, hidden):
+            for parameter in cell.shapes(self.width_read(layer), hidden):
                 self.parameters[f"layer{layer}.{parameter.name}"] = (layer, parameter)
         for parameter in readout.shapes(hidden, outputs):
             self.parameters[f"readout.{parameter.name}"] = (0, parameter)
         # last, so that it does not change the random streams of the other tensors
         for parameter in () if encoder is None else encoder.shapes(inputs):
             self.parameters[f"encoder.{parameter.name}"] = (0, parameter)
+        if block is not None:
+            embed = Parameter("embed", "input", ("x",), (hidden, self.read))
+            self.parameters["block.embed"] = (0, embed)
+            for layer in range(1, depth + 1):
+                for parameter in block.shapes(hidden):
+                    self.parameters[f"block{layer}.{parameter.name}"] = (0, parameter)
         self.place({name: parameter.shape for name, (_, parameter) in self.parameters.items()})
 
     @property
     def roles(self) -> dict[str, Role]:
         return {name: parameter.role for name, (_, parameter) in self.parameters.items()}
+
+    def width_read(self, layer: int) -> int:
+        """Values that the cell of this layer (from 1) reads at a step."""
+        return self.read if layer == 1 and self.block is None else self.hidden
 
     # --- weights ----------------------------------------------------------------------------------
 
@@ -156,17 +170,16 @@ class Model(Network):
     ) -> Tensor:
         """The first layer's input before any update: x [B, T, D] -> [B, T, D'] in float64.
 
-        The encoder has the same values as in `initial`.
+        Encoder and block have the same values as in `initial`.
         """
-        if self.encoder is None:
+        if self.encoder is None and self.block is None:
             return x.double()
-        names = [name for name in self.parameters if name.startswith("encoder.")]
+        names = [name for name in self.parameters if name.startswith(("encoder.", "block"))]
         first = self._initial_values(names, None, standing, 0.0, facts, seed)
+        params = {name: value[None] for name, value in first.items()}
         with torch.no_grad():
-            return self.encoded(
-                {name: value[None] for name, value in first.items()},
-                x.double().transpose(0, 1)[None],
-            )[0].transpose(0, 1)
+            read = self.embedded(params, self.encoded(params, x.double().transpose(0, 1)[None]))
+            return self.before(params, 1, read)[0].transpose(0, 1)
 
     def _initial_values(
         self,
@@ -208,8 +221,7 @@ class Model(Network):
         return found
 
     def _own_values(self, layer: int, parameter: Parameter, seed: int) -> Tensor:
-        inputs = self.read if layer == 1 else self.hidden
-        given = self.cell.first(inputs, self.hidden, generator(seed, "own", layer))
+        given = self.cell.first(self.width_read(layer), self.hidden, generator(seed, "own", layer))
         value = given.get(parameter.name)
         if value is None or tuple(value.shape) != parameter.shape:
             got = "nothing" if value is None else f"shape {tuple(value.shape)}"
@@ -227,18 +239,19 @@ class Model(Network):
         """Outputs for x [M, B, T, D]; `masks`: dropout masks [M, T, B, H] between layers."""
         batch = x.shape[1]
         x, lengths = self._padded(x, lengths)
-        h = self.encoded(params, x)
+        x = self.embedded(params, self.encoded(params, x))
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
-                h = h * masks[layer - 2]
+                x = x * masks[layer - 2]
             h = self._layer(
                 of_layer(params, layer),
-                h,
+                self.before(params, layer, x),
                 last_step_only=layer == self.depth
                 and lengths is None
                 and self.readout.reads_last_step_only(),
             )
-        return self.readout(of_readout(params), h, lengths)[:, :batch]
+            x = self._after(params, layer, x[:, -h.shape[1] :], h)
+        return self.readout(of_readout(params), x, lengths)[:, :batch]
 
     def stepwise(
         self,
@@ -257,18 +270,30 @@ class Model(Network):
         """
         batch = x.shape[1]
         x, lengths = self._padded(x, lengths)
-        h = self.encoded(params, x)
+        x = self.embedded(params, self.encoded(params, x))
         layers: list[StepwiseLayer] = []
         for layer in range(1, self.depth + 1):
             if layer > 1 and masks:
-                h = h * masks[layer - 2]
+                x = x * masks[layer - 2]
             start = first[layer - 1] if first else None
+            read = self.before(params, layer, x)
             states = reference.unroll(
-                self.cell, of_layer(params, layer), h, self.hidden, taps=taps, first=start
+                self.cell, of_layer(params, layer), read, self.hidden, taps=taps, first=start
             )
-            layers.append(StepwiseLayer(h, start, states))
-            h = torch.stack([state[0] for state in states], dim=1)
-        return self.readout(of_readout(params), h, lengths)[:, :batch], layers
+            layers.append(StepwiseLayer(read, start, states))
+            x = self._after(params, layer, x, torch.stack([state[0] for state in states], dim=1))
+        return self.readout(of_readout(params), x, lengths)[:, :batch], layers
+
+    def embedded(self, params: Params, x: Tensor) -> Tensor:
+        """The first layer's input, mapped to H values where a block surrounds the layers."""
+        return x if self.block is None else linear(x, params["block.embed"], None)
+
+    def before(self, params: Params, layer: int, x: Tensor) -> Tensor:
+        """What the layer's cell reads, from the layer's input."""
+        return x if self.block is None else self.block.before(of_block(params, layer), x)
+
+    def _after(self, params: Params, layer: int, x: Tensor, h: Tensor) -> Tensor:
+        return h if self.block is None else self.block.after(of_block(params, layer), x, h)
 
     def encoded(self, params: Params, x: Tensor) -> Tensor:
         """The first layer's input: x [M, T, B, D] -> [M, T, B, D']."""
@@ -300,17 +325,17 @@ class Model(Network):
 
         With first states, as in `stepwise`, by the reference kernel.
         """
-        h = self.encoded(params, x.transpose(1, 2))
-        layers, taps = [], []
+        y = self.embedded(params, self.encoded(params, x.transpose(1, 2)))
+        layers, taps, read = [], [], []
         for layer in range(1, self.depth + 1):
             start = tuple(state[:, : x.shape[1]] for state in first[layer - 1]) if first else None
-            states, tapped = self._tapped(of_layer(params, layer), h, start)
+            read.append(self.before(params, layer, y))
+            states, tapped = self._tapped(of_layer(params, layer), read[-1], start)
             layers.append(dict(zip(self.cell.states, states, strict=True)))
             taps.append(dict(zip(self.cell.states, tapped, strict=True)))
-            h = states[0]
-        return Tensors(
-            layers=layers, outputs=self.readout(of_readout(params), h, lengths), inputs=x, taps=taps
-        )
+            y = self._after(params, layer, y, states[0])
+        outputs = self.readout(of_readout(params), y, lengths)
+        return Tensors(layers=layers, outputs=outputs, inputs=x, taps=taps, read=read)
 
     def _tapped(
         self, params: Params, x: Tensor, first: State | None
@@ -416,6 +441,11 @@ def of_layer(params: Params, layer: int) -> Params:
 def of_encoder(params: Params) -> Params:
     """Parameters of the encoder, by its own names."""
     return _part(params, "encoder")
+
+
+def of_block(params: Params, layer: int) -> Params:
+    """Parameters of what surrounds one layer (from 1), by its own names."""
+    return _part(params, f"block{layer}")
 
 
 def of_readout(params: Params) -> Params:

@@ -6,6 +6,7 @@ from study.battery import check_cell
 check_cell(Leaky(a=0.1))
 """
 
+from study.battery.blocks import check_block
 from study.battery.cells import check_cell
 from study.battery.clipping import check_clip
 from study.battery.encoders import check_encoder
@@ -22,6 +23,7 @@ from study.battery.tasks import check_task
 from study.battery.trackers import check_tracker
 
 __all__ = [
+    "check_block",
     "check_cell",
     "check_clip",
     "check_encoder",

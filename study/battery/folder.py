@@ -53,6 +53,7 @@ BATTERIES: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {
     "penalty": lambda node, key: battery.check_penalty(_members(node, key)),
     "schedule": lambda node, key: battery.check_schedule(_members(node, key, torch.float64)),
     "encoder": lambda node, key: battery.check_encoder(build(node, key)),
+    "block": lambda node, key: battery.check_block(build(node, key)),
     "readout": lambda node, key: battery.check_readout(build(node, key)),
     "probe": lambda node, key: battery.check_probe(build(node, key)),
 }

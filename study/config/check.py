@@ -25,8 +25,10 @@ from study.interfaces import (
     Encoder,
     Executor,
     Initializer,
+    LayerBlock,
     Optimizer,
     Parameter,
+    Params,
     Penalty,
     PointFacts,
     Probe,
@@ -39,7 +41,7 @@ from study.interfaces import (
     in_updates,
 )
 from study.machine.resources import memory
-from study.model import Model
+from study.model import Model, of_block
 from study.numerics.streams import generator
 from study.records import StudyError
 from study.update_pass import state_taps, update_pass, valid_steps
@@ -128,13 +130,15 @@ def _check_parameters(setup: Setup) -> None:
     A tensor of an unknown role would silently start at zero.
     """
     hidden, encoder, facts = setup.hidden, setup.encoder, setup.task.facts
-    inputs = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
+    inputs = setup.stack.width_read(1)
     pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
         ("cell", (inputs, hidden), ("recurrent", "input", "bias", "own")),
         ("readout", (hidden, facts.outputs), ("readout", "bias")),
     ]
     if encoder is not None:
         pieces.append(("encoder", (facts.inputs,), ("input", "bias")))
+    if setup.block is not None:
+        pieces.append(("block", (hidden,), ("readout", "bias")))
     for key, sizes, roles in pieces:
         piece: Any = build(setup.nodes[key], key)
         name = type(piece).__name__
@@ -382,23 +386,45 @@ def _check_forward(model: Model, facts: TaskFacts) -> None:
             f"encoder: {type(model.encoder).__name__} must return [M, T, B, D'] ="
             f" {(2, 2, 2, model.read)}, with D' from its `outputs`, got {got}"
         )
+    read = _check_block(model, params, encoded)
     with as_study_error("cell", f"{name} fails on two steps of zeros"), torch.no_grad():
-        _check_step(model, params, encoded.transpose(1, 2))
+        _check_step(model, params, read.transpose(1, 2))
         outputs = model.plain().unrolled(params, x, None)
         model.forward(params, x, None)
         tapped = model.unrolled(params, x, None)
     for layer in (*outputs.layers, *tapped.layers):
-        for state, steps in layer.items():
-            if steps.shape != (2, 2, 2, model.hidden):
+        for (state, steps), width in zip(
+            layer.items(), model.cell.widths(model.hidden), strict=True
+        ):
+            if steps.shape != (2, 2, 2, width):
                 raise StudyError(
                     f"cell: {name} gives state {state} of shape {tuple(steps[:, 0].shape)}; it must"
-                    f" be [M, B, hidden] = {(2, 2, model.hidden)}"
+                    f" be [M, B, width] = {(2, 2, width)}"
                 )
     expected = (2, 2, 2, facts.outputs) if facts.every_step else (2, 2, facts.outputs)
     if outputs.outputs.shape != expected:
         raise StudyError(
             f"readout: outputs must be [M, B, …] = {expected}, got {tuple(outputs.outputs.shape)}"
         )
+
+
+def _check_block(model: Model, params: Params, encoded: Tensor) -> Tensor:
+    """What the first layer's cell reads; checks the shapes before and after a cell of zeros."""
+    block, expected = model.block, (2, 2, 2, model.hidden)
+    if block is None:
+        return encoded
+    name = type(block).__name__
+    with as_study_error("block", f"{name} fails on two steps of zeros"), torch.no_grad():
+        x = model.embedded(params, encoded)
+        read = model.before(params, 1, x)
+        after = block.after(of_block(params, 1), x, torch.zeros(expected))
+    for what, value in (("before", read), ("after", after)):
+        if tuple(value.shape) != expected:
+            raise StudyError(
+                f"block: {what} of {name} must return [M, T, B, hidden] = {expected}, got"
+                f" {tuple(value.shape)}"
+            )
+    return read
 
 
 def _check_members(model: Model, facts: TaskFacts) -> None:
@@ -494,7 +520,12 @@ SINGLE_PIECES = {
     "task": Task,
     "executor": Executor,
 }
-OPTIONAL_PIECES = {"encoder": Encoder, "penalty": Penalty, "schedule": Schedule}
+OPTIONAL_PIECES = {
+    "encoder": Encoder,
+    "block": LayerBlock,
+    "penalty": Penalty,
+    "schedule": Schedule,
+}
 NAMED_PIECES = {"probe": Probe, "tracker": Tracker}
 
 

@@ -35,10 +35,11 @@ def init_facts(setup: Setup, seed: int) -> InitFacts:
         activation=model.cell.activation,
         stream=lambda *key: generator(seed, "init, shared", *key),
     )
-    if model.encoder is None:
+    if model.encoder is None and model.block is None:
         return found
-    read = model.encoded_first(examples.x, standing={"input": input_rule}, facts=found, seed=seed)
-    return replace(found, input_drive=input_drive(replace(examples, x=read)), inputs=model.read)
+    x = model.encoded_first(examples.x, standing={"input": input_rule}, facts=found, seed=seed)
+    drive = input_drive(replace(examples, x=x))
+    return replace(found, input_drive=drive, inputs=model.width_read(1))
 
 
 def _facts_of_module(setup: Setup, model: ModuleNetwork, seed: int) -> InitFacts:

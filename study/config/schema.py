@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING
 
 # groups that may have no level
-OPTIONAL = ("search", "encoder", "penalty", "schedule", "average", "model", "trainer")
+OPTIONAL = ("search", "encoder", "block", "penalty", "schedule", "average", "model", "trainer")
 
 
 @dataclass
@@ -116,6 +116,7 @@ class Root:
     tuned: bool = MISSING
     search: Any = None  # null: a group without a level has no node
     encoder: Any = None  # likewise
+    block: Any = None  # likewise
     penalty: Any = None
     model: Any = None
     trainer: Any = None

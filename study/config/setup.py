@@ -28,6 +28,7 @@ from study.interfaces import (
     ClipRule,
     Encoder,
     Initializer,
+    LayerBlock,
     Optimizer,
     Penalty,
     Probe,
@@ -138,7 +139,7 @@ class Setup:
             return ()
         sizes = [key for key in STACK_SIZES if key not in self.nodes["model"].get("_uses_", ())]
         initializer = [] if self.module.fillable else ["initializer"]
-        return ("cell", "readout", "encoder", "weights", *sizes, *initializer)
+        return ("cell", "readout", "encoder", "block", "weights", *sizes, *initializer)
 
     @functools.cached_property
     def stack(self) -> Model:
@@ -157,6 +158,7 @@ class Setup:
             )
         return Model(
             encoder=self.encoder,
+            block=self.block,
             cell=build(self.nodes["cell"], "cell"),
             readout=readout,
             inputs=facts.inputs,
@@ -166,6 +168,13 @@ class Setup:
             dropout=self.dropout,
             kernel=self.kernel,
         )
+
+    @functools.cached_property
+    def block(self) -> LayerBlock | None:
+        """What surrounds the recurrence of each layer, if anything."""
+        node = self.nodes.get("block")
+        found: LayerBlock | None = None if node is None else build(node, "block")
+        return found
 
     @functools.cached_property
     def encoder(self) -> Encoder | None:
@@ -248,7 +257,8 @@ class Setup:
         """A key that is equal for points that can be trained together."""
         nodes = self.nodes
         key = {name: nodes[name] for name in SHARED}
-        key |= {"encoder": nodes.get("encoder"), "precision": self.precision}
+        key |= {"encoder": nodes.get("encoder"), "block": nodes.get("block")}
+        key |= {"precision": self.precision}
         key |= {"model": nodes["model"]} if "model" in nodes else {}
         if "trainer" in nodes:  # each point by itself
             key |= {"trainer": nodes["trainer"], "config": {**nodes, "study": None}}

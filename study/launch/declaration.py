@@ -39,7 +39,7 @@ def declaration(plan: Plan) -> dict[str, Any]:
         same = all(value == values[0] for value in values)
         if "optimizer" not in varying and values[0] is not None and same:
             fixed[f"optimizer.{key}"] = values[0]
-    for piece in ("encoder", "penalty", "schedule", "average"):
+    for piece in ("encoder", "block", "penalty", "schedule", "average"):
         nodes = [point.config.get(piece) for point in plan.points]
         if nodes[0] is not None and all(node == nodes[0] for node in nodes):
             target = nodes[0].get("_target_")

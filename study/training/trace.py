@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from study.interfaces import Batch, Cell, Params, Readout, Step, Task, TaskFacts, Unrolled
-from study.model import Model, of_layer, of_readout
+from study.model import Model, Tensors, of_layer, of_readout
 from study.modules.network import ModuleNetwork
 from study.network import Network
 from study.numerics.streams import generator
@@ -93,9 +93,9 @@ class StageTrace:
         ]
 
     def layer_inputs(self, layer: int) -> Tensor:
-        if layer == 1:
-            return self.stack.encoded(self.params, self.batch.x.transpose(1, 2)).detach()
-        return self.network().layers[layer - 2]["h"].detach()
+        network = self.network()
+        assert isinstance(network, Tensors)
+        return network.read[layer - 1].detach()
 
     def on(self, batch: Batch) -> StageTrace:
         return dataclasses.replace(self, batch=batch)

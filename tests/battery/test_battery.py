@@ -303,6 +303,11 @@ def test_readout(node_of, level):
     battery.check_readout(build(node_of("readout", level), "readout"))
 
 
+def test_block(node_of):
+    (level,) = set(levels("block")) - {"none"}
+    battery.check_block(build(node_of("block", level), "block"))
+
+
 @pytest.mark.parametrize("level", levels("probe"))
 def test_probe_runs_on_every_cell(node_of, level):
     """Every probe on every cell, one and two layers, losses at the last and at every step.

@@ -20,6 +20,7 @@ FOLDERS = (
     "penalty",
     "readout",
     "encoder",
+    "block",
     "task",
     "probe",
     "tracker",

@@ -1,0 +1,1 @@
+"""What may surround the recurrence of every layer."""
