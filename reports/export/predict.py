@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+import study.program
 from reports.export.export import WRITTEN, model_module
-from study import program
 from study.records import StudyError
 
 
@@ -84,7 +84,7 @@ def _check(folder: Path) -> None:
     if lacking:
         raise StudyError(
             f"{folder}: no exported network ({', '.join(lacking)} missing). Make one with"
-            f" {program.command('reports', 'export', 'DIR', 'POINT')}"
+            f" {study.program.command('reports', 'export', 'DIR', 'POINT')}"
         )
     path = folder / "config.json"
     try:

@@ -234,7 +234,7 @@ def test_a_task_whose_length_is_a_factor(loader):
     [
         (
             ["study.arms=[{when:{cell:elman},set:{hidden:5}}]"],
-            "study.arms: cell has no level 'elman'; it has antisymmetric, gru",
+            "study.arms: cell has no level 'elman'; it has antisymmetric, cornn",
         ),
         (["study.arms=[{when:{cell:gru},sets:{hidden:5}}]"], "set: {key: value}"),
         (["study.exclude=[{when:{cell:elman}}]"], "study.exclude: cell has no level 'elman'"),

@@ -186,20 +186,15 @@ def same_by_lag(
 def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell, every_step):
     """For every cell, by layer and state: each example unpadded, each anchor alone."""
     of = uneven(cell, every_step=every_step, lag=3 if every_step else None)
-    found, width = loss_profile(of, anchors=2), 3
+    found, widths = loss_profile(of, anchors=2), cell.widths(3)
     for number, anchor in enumerate([[3, 3, 3], [8, 4, 6]] if every_step else [[8, 4, 6]]):
         for example, a in enumerate(anchor):
             layers, row = plain.state_gradients(of, example, a), 3 * number + example
             for layer, gradients in enumerate(layers, start=1):
                 start = gradients[a].norm()
-                for index, name in enumerate(cell.states):
-                    same_by_lag(
-                        found[f"{layer}/{name}"],
-                        row,
-                        [g[index * width : (index + 1) * width] for g in gradients],
-                        start,
-                        a,
-                    )
+                parts = zip(*(g.split(widths) for g in gradients), strict=True)
+                for name, of_state in zip(cell.states, parts, strict=True):
+                    same_by_lag(found[f"{layer}/{name}"], row, list(of_state), start, a)
                 if len(cell.states) > 1:
                     same_by_lag(found[f"{layer}/s"], row, gradients, start, a)
             whole = [torch.cat(step) for step in zip(*layers, strict=True)]
@@ -210,7 +205,7 @@ def test_loss_profiles_equal_plain_autograd_of_one_sequence_after_the_other(cell
 def test_transport_equals_plain_autograd_of_one_sequence_after_the_other(cell):
     """For every cell: one direction for the network, one per layer; each example unpadded."""
     of = uneven(cell)
-    size, found = 3 * len(cell.states), transport(of)
+    size, found = sum(cell.widths(3)), transport(of)
 
     def directions(width: int, numbers: torch.Generator) -> torch.Tensor:
         u = torch.randn(3, width, dtype=torch.float64, generator=numbers)

@@ -26,8 +26,8 @@ def every_cell() -> dict[str, Cell]:
     files = sorted((Path(conf_folder()) / "cell").glob("*.yaml"))
     return {path.stem: build(yaml.safe_load(path.read_text()), "cell") for path in files} | {
         "linear": Linear(),
-        "lru": LRU(),
-        "mingru": MinGRU(),
+        "real lru": LRU(),
+        "plain mingru": MinGRU(),
     }
 
 
@@ -45,7 +45,7 @@ def length(of: StageTrace, example: int) -> int:
 
 def step(of: StageTrace, params: Params, x: Tensor, state: Tensor) -> Tensor:
     """Next state [S] from a state [S] and the input x [D] of one step."""
-    parts = tuple(part[None, None] for part in state.chunk(len(of.cell.states)))
+    parts = tuple(part[None, None] for part in state.split(of.cell.widths(of.model.hidden)))
     return torch.cat(
         [
             part[0, 0]
@@ -62,7 +62,7 @@ def walk(of: StageTrace, example: int) -> list[tuple[Tensor, list[Tensor]]]:
     """
     x, layers = of.batch.x[0, example, : length(of, example)], []
     for layer in range(1, of.model.depth + 1):
-        states = [torch.zeros(of.model.hidden * len(of.cell.states), dtype=torch.float64)]
+        states = [torch.zeros(sum(of.cell.widths(of.model.hidden)), dtype=torch.float64)]
         for x_t in x:
             states.append(step(of, layer_params(of, layer), x_t, states[-1]))
         layers.append((x, states))
@@ -125,7 +125,7 @@ def tapped(
     x, taps, every = of.batch.x[0, example, : length(of, example)], [], []
     for layer in range(1, of.model.depth + 1):
         state, states, leaves = (
-            torch.zeros(of.model.hidden * len(of.cell.states), dtype=torch.float64),
+            torch.zeros(sum(of.cell.widths(of.model.hidden)), dtype=torch.float64),
             [],
             [],
         )
@@ -150,7 +150,7 @@ def terms(of: StageTrace, example: int, anchor: int) -> list[list[dict[str, Tens
     x, copies = of.batch.x[0, example, : length(of, example)], []
     for layer in range(1, of.model.depth + 1):
         state, outputs, of_layer = (
-            torch.zeros(of.model.hidden * len(of.cell.states), dtype=torch.float64),
+            torch.zeros(sum(of.cell.widths(of.model.hidden)), dtype=torch.float64),
             [],
             [],
         )
