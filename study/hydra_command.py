@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -29,6 +30,7 @@ from study.config.hydra_node import (
     of_optuna_sweeper,
 )
 from study.config.paths import conf_folder, config_dirs
+from study.config.schema import OPTIONAL
 from study.hydra_plugins import Finished, print_error, register
 from study.launch.plan import make_plan
 from study.launch.run import INTERRUPTED, NOTHING_RAN, OK, prepare, run
@@ -126,6 +128,16 @@ def overrides_first(argv: Sequence[str]) -> list[str]:
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 LAUNCHERS = "hydra/launcher/"
+EXAMPLES = {
+    "search": "search=default",
+    "encoder": "encoder=conv",
+    "block": "block=prenorm_residual",
+    "penalty": "penalty=pascanu",
+    "schedule": "schedule=warmup_cosine",
+    "average": "average=ema",
+    "model": "model=stack",
+    "trainer": "trainer=engine",
+}  # of groups without a level of their own
 GROUP_NUMBER = "Config group override must be"  # start of Hydra's ValueError for cell=3
 
 
@@ -213,6 +225,9 @@ def innermost(error: BaseException) -> str:
 def compact(error: Exception) -> str:
     """The message of an error of Hydra, OmegaConf or YAML; for an unknown key, what to do."""
     cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and "No match in the defaults" in str(error):
+        key = str(error).split("'")[1]
+        return f"{key}: there is nothing to override{choose_first(key) or f'. {error}'}"
     if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith(
         LAUNCHERS
     ):
@@ -230,7 +245,7 @@ def compact(error: Exception) -> str:
                 f"{key}: there is no such key; +{key}=… adds one, such as an environment variable"
                 f" or a callback, and {training(many=False)} --cfg hydra shows all keys"
             )
-        hint = (
+        hint = choose_first(key) or (
             f"; a setting that only some levels of {key.split('.')[0]} have belongs in a level file"
             f" of its own, {key.split('.')[0]}/NAME.yaml"
             if "." in key
@@ -243,6 +258,14 @@ def compact(error: Exception) -> str:
     if isinstance(error, yaml.YAMLError):
         return f"not readable as YAML: {error}"
     return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+
+
+def choose_first(key: str) -> str:
+    """For a key of a group that is null unless one chooses a level: what to type before it."""
+    group = re.split("[./]", key)[0]
+    if group not in OPTIONAL or any(typed.startswith(f"{group}=") for typed in sys.argv[1:]):
+        return ""
+    return f"; {group} is null unless a level of it is chosen first, such as {EXAMPLES[group]}"
 
 
 def main() -> None:

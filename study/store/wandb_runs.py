@@ -203,8 +203,9 @@ def key_configured(configured: Any) -> bool:
     return get_netrc_auth(configured.base_url) is not None
 
 
-def check_key() -> None:
-    """Raise StudyError unless wandb, if it is installed, would find credentials.
+def check_key(asked: str) -> None:
+    """Raise StudyError unless wandb, if it is installed, would find credentials. `asked`: which
+    setting wants them.
 
     In a process of its own, since wandb leaves a service behind; no process if the key is in the
     environment.
@@ -219,6 +220,6 @@ def check_key() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     if done.returncode == NO_KEY:
         raise StudyError(
-            "tracker.wandb: mode is online, but no key is configured; run `wandb login`, set"
+            f"tracker.wandb: {asked} is online, but no key is configured; run `wandb login`, set"
             " WANDB_API_KEY, or use tracker.wandb.mode=offline"
         )

@@ -121,8 +121,9 @@ class Wandb(Tracker):
         self.step: dict[str, int] = {}  # their last updates
         self.continued: set[str] = set()  # those that W&B had rows of when they were opened
         self.alerted: set[str] = set()
-        if mode == "online" and not disabled():
-            check_key()
+        asked = mode == "online" or (mode == "auto" and environment == "online")
+        if asked and not disabled():
+            check_key("mode" if mode == "online" else "WANDB_MODE")
 
     def open(self, study: str, folder: Path) -> None:
         self.off = disabled()

@@ -325,6 +325,8 @@ REFUSED = [
     (["experiment=quick", "seed=0,1.5"], ["seed", "1.5", "Integer"]),
     (["experiment=quick", "hiden=3"], ["hiden"]),
     (["experiment=quick", "hiden=3,4"], ["hiden: there is no such key"]),
+    (["experiment=quick", "search.trials=4"], ["search.trials", "such as search=default"]),
+    (["experiment=quick", "search/sampler=qmc"], ["search/sampler", "such as search=default"]),
     (
         ["experiment=quick", "initializer=normal", "initializer.std=small"],
         ["initializer: std must be auto or a number, got 'small'"],

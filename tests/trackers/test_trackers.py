@@ -352,6 +352,10 @@ def test_online_without_a_key_fails_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(StudyError, match=r"tracker\.wandb: mode is online, but no key"):
         build({**NODE, "mode": "online"}, "tracker.wandb")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(StudyError, match=r"tracker\.wandb: WANDB_MODE is online, but no key"):
+        build({**NODE, "mode": "auto"}, "tracker.wandb")
+    build({**NODE, "mode": "offline"}, "tracker.wandb")
     monkeypatch.setenv("WANDB_MODE", "disabled")
     build({**NODE, "mode": "online"}, "tracker.wandb")
     monkeypatch.setenv("WANDB_MODE", "")
