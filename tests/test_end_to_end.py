@@ -138,7 +138,6 @@ def test_the_report_opens_alone_and_works_from_the_keyboard(study, page):
     for section in (
         "summary",
         "design",
-        "completeness",
         "opening",
         "gradient flow",
         "learning curves",
