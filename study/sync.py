@@ -22,6 +22,7 @@ from study.machine.orphans import end
 from study.program import command
 from study.records import StudyError
 from study.store import Store
+from study.store.run_addresses import note
 from study.store.wandb_runs import (
     LOGGED,
     LOST,
@@ -30,7 +31,6 @@ from study.store.wandb_runs import (
     artifacts_of,
     entries,
     key_configured,
-    note,
     package,
     run_id,
 )

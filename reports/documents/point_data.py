@@ -15,7 +15,7 @@ from reports.export.export import point_config
 from reports.formatting import known, number, score_number
 from study.records import NETWORK, StudyError
 from study.store.privacy import private
-from study.store.wandb_runs import addresses
+from study.store.run_addresses import addresses
 
 LONGEST = 60  # most values of a curve
 SHORTEST = 12  # values below which no curve is worth its bytes

@@ -13,7 +13,7 @@ from reports.blocks import Cell, Definitions, Downloads, Listing, Prose, Section
 from reports.data.study import Study
 from reports.formatting import count, duration, listing
 from study.store.privacy import private
-from study.store.wandb_runs import addresses
+from study.store.run_addresses import addresses
 
 FINDING = "Launches, the command as typed, versions, and the data as downloads."
 

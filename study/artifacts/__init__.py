@@ -21,6 +21,7 @@ from study.artifacts.shown import factors_of, parallel_coordinates, points_shown
 from study.program import command
 from study.records import StudyError
 from study.store import Store
+from study.store.run_addresses import note
 from study.store.wandb_runs import (
     LOGGED,
     LOST,
@@ -33,7 +34,6 @@ from study.store.wandb_runs import (
     key_configured,
     leave_agent,
     names,
-    note,
     package,
     run_id,
 )

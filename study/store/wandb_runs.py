@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ AGENT = ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH")
 ONE_RUN = ("WANDB_DIR", "WANDB_NAME", "WANDB_RESUME", "WANDB_RUN_ID")
 
 LOGGED, SENT = "logged.jsonl", "artifacts.jsonl"  # ledgers in wandb/: of points, of artifacts
-ADDRESSES = "addresses.jsonl"  # beside them: [point, address of its run online]
 NO_KEY = 3  # exit status
 LOST = "lost"  # in place of a mode: uploaded, but the server does not have the files
 
@@ -156,33 +155,6 @@ def names(given: object) -> list[str]:
     """Tags: a list, or one text with commas as in WANDB_TAGS."""
     parts = given.split(",") if isinstance(given, str) else list(given or ())  # type: ignore[call-overload]
     return [text for part in parts if (text := str(part).strip())]
-
-
-def note(ledger: Path, added: Iterable[Sequence[str]]) -> None:
-    """Append entries. Each starts a new line, so that one truncated by a crash spoils no other."""
-    with ledger.open("a", encoding="utf-8") as file:
-        file.write("".join(f"\n{json.dumps(entry)}\n" for entry in added))
-
-
-def note_address(folder: Path, point: str, address: object) -> None:
-    """Keep where a point's run is online. `folder`: wandb/ of the study."""
-    if isinstance(address, str) and address and addresses(folder.parent).get(point) != address:
-        note(folder / ADDRESSES, [[point, address]])
-
-
-def addresses(study: Path) -> dict[str, str]:
-    """Point -> address of its run online, of the points that were logged online.
-
-    `study`: its folder. What is no web address, or was truncated by a crash, is left out.
-    """
-    ledger, found = study / "wandb" / ADDRESSES, {}
-    text = ledger.read_text(encoding="utf-8", errors="replace") if ledger.is_file() else ""
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, TypeError):
-            point, address = json.loads(line)
-            if isinstance(point, str) and re.fullmatch(r"https?://[^\s\"'<>]+", address):
-                found[point] = address
-    return found
 
 
 def run_id(study: str, point: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from study.interfaces import Point, Tracker, require
 from study.records import LOCATED, NOT_IDENTITY, StudyError
 from study.store import Store
+from study.store.run_addresses import note, note_address
 from study.store.wandb_runs import (
     LOGGED,
     check_key,
@@ -22,8 +23,6 @@ from study.store.wandb_runs import (
     key_configured,
     leave_agent,
     names,
-    note,
-    note_address,
     package,
     run_id,
     unused,

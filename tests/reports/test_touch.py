@@ -21,7 +21,7 @@ from reports.data.study import Study
 from reports.data.test_set import weighted_noise
 from reports.documents.page import page as whole
 from reports.statistics import clamp, weighted_arms, widen
-from study.store.wandb_runs import note_address
+from study.store.run_addresses import note_address
 from tests.reports.browser import opened, violations
 from tests.reports.conftest import HOSTILE
 from tests.reports.synthetic import make

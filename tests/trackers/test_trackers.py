@@ -25,7 +25,8 @@ from study.hydra_plugins import register
 from study.numerics.stages import probed
 from study.records import StudyError
 from study.store import PointRecord, Store
-from study.store.wandb_runs import addresses, run_id
+from study.store.run_addresses import addresses
+from study.store.wandb_runs import run_id
 from study.trackers.shared.rows import KEYS, declared_factors, rows_of, run_name
 from study.trackers.wandb import resolve, settings
 from tests import ROOT
