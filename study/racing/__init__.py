@@ -1,0 +1,1 @@
+"""Sequential statistics of a race between arms. Imports numpy, scipy and the design of a study."""

@@ -1,0 +1,62 @@
+"""What a race between arms is to decide, with the looks at which it may (study.certain)."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from study.racing.boundaries import by_spending, level_of_pairs
+
+DECIDE = ("best", "top", "contrasts", "precision", "threshold")
+BETWEEN = ("best", "top")  # questions that compare arms with one another
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about `arms` arms.
+
+    `looks`: numbers of seeds per arm at which decisions are made, the last being the most.
+    `alpha`: probability of any wrong decision. `delta`: the difference that matters, or the
+    half-width wanted. `top`: how many arms are sought. `weights`: of each comparison over the arms,
+    where the question is not between arms; of a threshold, comparisons are single arms minus it.
+    `shares`: values are 0 or 1. Larger values are better.
+    """
+
+    decide: str
+    arms: int
+    alpha: float
+    delta: float
+    looks: tuple[int, ...]
+    spending: str
+    top: int = 1
+    threshold: float = 0.0
+    weights: tuple[tuple[float, ...], ...] = field(default=())
+    shares: bool = False
+
+    @property
+    def between(self) -> bool:
+        return self.decide in BETWEEN
+
+    @functools.cached_property
+    def matrix(self) -> np.ndarray:
+        """`weights` as [comparisons, arms]; every arm by itself if none are given."""
+        return np.array(self.weights) if self.weights else np.eye(self.arms)
+
+    @functools.cached_property
+    def z(self) -> np.ndarray:
+        """Critical z [looks, members]: of a family with so many members, at each look.
+
+        Members are the arms that are compared pair by pair, of which one or none needs no test
+        (inf); or else the comparisons, whose levels add up to alpha (Bonferroni).
+        """
+        if self.between:
+            levels = [level_of_pairs(members, self.alpha) for members in range(2, self.arms + 1)]
+            found = [self._boundaries(level) for level in levels]
+            none = [np.inf] * len(self.looks)
+            return np.array([none, none, *found]).T
+        return np.array([self._boundaries(self.alpha / len(self.matrix))]).T
+
+    def _boundaries(self, level: float) -> tuple[float, ...]:
+        return by_spending(self.spending, level, tuple(map(float, self.looks)))
