@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip
 INSTALL := $(PIP) install -c constraints.txt -c .venv/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help dev api sweep confirm report plan search sync compact test test-fast test-slow test-all check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-search bench-report bench-store gallery index gpu lint clean setup
+.PHONY: help dev api sweep confirm certain report plan search sync compact test test-fast test-slow test-all check-plugin chaos sceptic fuzz load cluster bench bench-kernels bench-certain bench-search bench-report bench-store gallery index gpu lint clean setup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ search: .venv/.ready ## tune every arm of a study with the same budget; says how
 
 confirm: .venv/.ready ## train the best arms of a study again on fresh seeds, and render its report (ARGS: what the study was trained with)
 	@$(PY) -m study.commands confirm --report experiment=$(STUDY) $(ARGS)
+
+certain: .venv/.ready ## add seeds where they decide until the study's question is answered, and render its report (ARGS="study.certain.delta=.01 plan=true")
+	@$(PY) -m study.commands certain --report experiment=$(STUDY) $(ARGS)
 
 report: .venv/.ready ## render the report of a study again
 	@$(PY) -m study.commands report experiment=$(STUDY) $(ARGS) && $(PY) -m study.commands artifacts experiment=$(STUDY) $(ARGS)
@@ -96,6 +99,9 @@ cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this 
 
 bench-kernels: .venv/.ready-dev ## times every kernel of every cell by size and writes study/kernels/table.yaml, which kernel=auto reads (some minutes)
 	@OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(PY) -m tests.bench.kernels $(KERNELS)
+
+bench-certain: .venv/.ready-dev ## simulated races where the truth is known: wrong decisions, coverage, runs (RACES="--races 500 --study outputs/digits"; some minutes)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench.certain $(RACES)
 
 bench-search: .venv/.ready-dev ## samplers against random search, and what pruning saves, where the answer is known (some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.bench.search

@@ -26,6 +26,7 @@ from study.config.compose import Sweep, compose, compose_all, read_sweep, to_com
 from study.config.loader import ALIAS, store_nodes, with_search_path
 from study.config.params import check_params
 from study.config.paths import config_dirs
+from study.launch.certain import certain
 from study.launch.confirm import confirm
 from study.launch.plan import make_plan
 from study.launch.run import prepare, run
@@ -93,6 +94,13 @@ class ConfirmSweeper(StudySweeper):
 
     def train(self, sweep: Sweep, experiment: str | None) -> int:
         return confirm(self.loader, self.composed.hydra.job.config_name, sweep, experiment)
+
+
+class CertainSweeper(StudySweeper):
+    """hydra/sweeper=certain: adds seeds where they decide a question (study.certain)."""
+
+    def train(self, sweep: Sweep, experiment: str | None) -> int:
+        return certain(self.loader, self.composed.hydra.job.config_name, sweep, experiment)
 
 
 class SearchSweeper(StudySweeper):
@@ -186,6 +194,13 @@ def register() -> None:
     sys.modules[ALIAS] = sys.modules[__name__]
     parent.rnn_gradient_study = sys.modules[__name__]  # type: ignore[attr-defined]
     store_nodes()
-    for cls in (StudySweeper, SearchSweeper, ConfirmSweeper, StudyLauncher, ConfigDirs):
+    for cls in (
+        StudySweeper,
+        SearchSweeper,
+        ConfirmSweeper,
+        CertainSweeper,
+        StudyLauncher,
+        ConfigDirs,
+    ):
         cls.__module__ = ALIAS
         plugins.register(cls)

@@ -17,7 +17,7 @@ from study.config.paths import config_dirs
 from study.records import StudyError
 
 SWEEPER = "hydra/sweeper"
-SWEEPERS = ("study", "optuna", "confirm")
+SWEEPERS = ("study", "optuna", "confirm", "certain")
 UNCHOSEN = ("claim", "section")  # groups that are not chosen by an override
 
 

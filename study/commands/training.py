@@ -19,6 +19,7 @@ TRAINING = {
     "plan": "print what run would train; trains nothing",
     "search": "tune every arm of a study with the same budget",
     "confirm": "train the best arms of a study again, on fresh seeds",
+    "certain": "add seeds to a study where they decide, until its question is answered",
 }
 WITH_RESULTS = (0, 1, 130)  # statuses of study.launch.run
 MULTIRUN = ("-m", "--multirun")
@@ -72,9 +73,9 @@ def for_hydra(name: str, arguments: Sequence[str]) -> list[str]:
         given += [] if SWEEPER in keys else [f"{SWEEPER}=optuna"]
         chosen = "search" in keys or "search" in Overrides(given).chosen
         given += [] if chosen else ["search=default"]
-    if name == "confirm":
-        given.append(f"{SWEEPER}=confirm")
-    many = name in ("search", "confirm") or (name != "point" and varies(given))
+    if name in ("confirm", "certain"):
+        given.append(f"{SWEEPER}={name}")
+    many = name in ("search", "confirm", "certain") or (name != "point" and varies(given))
     return ["-m", *given] if many and not set(MULTIRUN) & set(given) else given
 
 

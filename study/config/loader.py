@@ -48,6 +48,7 @@ def store_nodes() -> None:
         ("study", "StudySweeper"),
         ("optuna", "SearchSweeper"),
         ("confirm", "ConfirmSweeper"),
+        ("certain", "CertainSweeper"),
     ):
         node = {"_target_": f"{ALIAS}.{sweeper}", "params": {}}
         store.store(group="hydra/sweeper", name=name, node=OmegaConf.create(node))

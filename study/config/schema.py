@@ -75,6 +75,22 @@ class Confirm:
 
 
 @dataclass
+class Certain:
+    decide: str = MISSING
+    by: str = MISSING
+    delta: float = MISSING
+    alpha: float = MISSING
+    top: int = MISSING
+    threshold: float | None = MISSING
+    looks: list[int] = MISSING
+    max_seeds: int = MISSING
+    max_hours: float | None = MISSING
+    spending: str = MISSING
+    examples: bool = MISSING
+    confirm: bool = MISSING
+
+
+@dataclass
 class Study:
     title: str | None = MISSING
     question: str | None = MISSING
@@ -83,6 +99,7 @@ class Study:
     claims: Any = MISSING
     contrasts: Any = MISSING
     confirm: Confirm = MISSING
+    certain: Certain = MISSING
     search: str | None = MISSING
 
 

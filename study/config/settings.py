@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config.resolve import resolve_device
-from study.config.schema import Confirm, Store, Study
+from study.config.schema import Certain, Confirm, Store, Study
 from study.records import StudyError
 
 # `retry` -> stored statuses that are trained again.
@@ -48,7 +48,11 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         if not getattr(store, key) > 0:
             raise StudyError(f"store.{key}: must be greater than 0, got {getattr(store, key)}")
     name = check_name(config["name"])
-    study = {**config["study"], "confirm": Confirm(**config["study"]["confirm"])}
+    study = {
+        **config["study"],
+        "confirm": Confirm(**config["study"]["confirm"]),
+        "certain": Certain(**config["study"]["certain"]),
+    }
     return Settings(
         name=name,
         folder=Path(store.folder) / name,

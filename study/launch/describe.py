@@ -146,12 +146,14 @@ def resolution(plan: Plan) -> str:
         return "one seed per arm: the spread over seeds is unknown, so no difference can be tested"
     comparisons = {}
     for contrast in plan.settings.study.contrasts:
-        comparisons[contrast["name"]] = _weights(
+        of = weights_of(
             arms, plan.factors, contrast["first"], contrast["second"], contrast.get("when", {})
         )
+        comparisons[contrast["name"]] = list(of.values())
     for key, names in plan.factors.items():
         if len(names) > 1:
-            comparisons[key] = _weights(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
+            of = weights_of(arms, plan.factors, {key: names[0]}, {key: names[1]}, {})
+            comparisons[key] = list(of.values())
     comparisons["two arms"] = [1.0, -1.0]
     differences = [
         f"{name} {resolvable(weights, seeds, len(weights) * (seeds - 1)):.2g}"
@@ -182,14 +184,14 @@ def bound_of_test_set(plan: Plan) -> str:
     )
 
 
-def _weights(
+def weights_of(
     arms: Sequence[Mapping[str, Any]],
     factors: Iterable[str],
     first: Mapping[str, Any],
     second: Mapping[str, Any],
     when: Mapping[str, Any],
-) -> list[float]:
-    """Weights of the arms' means in first side minus second, averaged over matched arms.
+) -> dict[int, float]:
+    """Weights of the arms' means, by number, in first side minus second over matched arms.
 
     Arms match that are equal in all other factors, as in reports.analysis.comparison.match.
     """
@@ -200,12 +202,12 @@ def _weights(
                 block = tuple(arm[key] for key in factors if key not in {*first, *second})
                 blocks.setdefault(block, ([], []))[place].append(number)
     complete = [block for block in blocks.values() if all(block)]
-    return [
-        sign / len(complete) / len(side)
-        for block in complete
-        for side, sign in zip(block, (1, -1), strict=True)
-        for _ in side
-    ]
+    weights: dict[int, float] = {}
+    for sides in complete:
+        for own, sign in zip(sides, (1, -1), strict=True):
+            for one in own:
+                weights[one] = weights.get(one, 0.0) + sign / len(complete) / len(own)
+    return weights
 
 
 def print_others(plan: Plan, console: Console) -> None:

@@ -63,15 +63,18 @@ def look(question: Question, before: Look, arms: Arms, place: int) -> Look:
 
 
 def _between(question: Question, before: Look, arms: Arms, place: int) -> Look:
-    racing = before.standing == RACING
-    members = racing.sum(-1)
-    places = question.top - (before.standing == CHOSEN).sum(-1)
-    bounds = _among(racing, pair_bounds(arms, question.z[place][members]))
-    above = bounds > 0  # [i, j]: i is above j
-    out = racing & (above.sum(-2) >= places[..., None])
-    chosen = racing & (above.sum(-1) >= (members - places)[..., None]) & ~out
-    standing = np.where(out, OUT, np.where(chosen, CHOSEN, before.standing))
-    left = standing == RACING
+    standing = before.standing
+    while True:  # fewer arms have a lower boundary, at the same look as well
+        left = standing == RACING
+        members = left.sum(-1)
+        places = question.top - (standing == CHOSEN).sum(-1)
+        bounds = _among(left, pair_bounds(arms, question.z[place][members]))
+        above = bounds > 0  # [i, j]: i is above j
+        out = left & (above.sum(-2) >= places[..., None])
+        chosen = left & (above.sum(-1) >= (members - places)[..., None]) & ~out
+        if not (out | chosen).any():
+            break
+        standing = np.where(out, OUT, np.where(chosen, CHOSEN, standing))
     open_places = question.top - (standing == CHOSEN).sum(-1)
     first = _first(arms.mean, left, open_places)
     rest = left & ~first

@@ -97,7 +97,8 @@ def test_one_point_needs_no_word_for_it():
     tuned = ["-m", "experiment=quick", "hydra/sweeper=optuna", "search=default"]
     assert for_hydra("search", ["experiment=quick"]) == tuned
     assert for_hydra("search", ["search=lr"]) == ["-m", "search=lr", "hydra/sweeper=optuna"]
-    assert for_hydra("confirm", []) == ["-m", "hydra/sweeper=confirm"]
+    for name in ("confirm", "certain"):
+        assert for_hydra(name, []) == ["-m", f"hydra/sweeper={name}"]
 
 
 def test_the_folder_of_a_study_follows_its_overrides_and_its_experiment(tmp_path):

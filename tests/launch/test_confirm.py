@@ -25,7 +25,8 @@ from reports.export.how_to_run import how_to_run
 from study.config.compose import compose_all, read_sweep
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
-from study.launch.confirm import best_arms, confirm, fresh_seeds
+from study.launch.arms import fresh_seeds
+from study.launch.confirm import best_arms, confirm
 from study.launch.plan import make_plan
 from study.records import StudyError
 from study.store import Store

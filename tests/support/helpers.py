@@ -310,7 +310,7 @@ def point(seed: int = 0, id: str | None = None, **changes: Any) -> Point:
 
 def launch_config(**changes: Any) -> dict[str, Any]:
     """The configuration of `point` with what a launch needs beside it."""
-    study = {"confirm": {"arms": 3, "seeds": 5}, "search": None}
+    study = {"confirm": {"arms": 3, "seeds": 5}, "certain": {}, "search": None}
     return point().config | {"retry": "failed", "executor": {}, "study": study} | changes
 
 

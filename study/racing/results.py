@@ -1,0 +1,63 @@
+"""Estimates after a race, with intervals that hold whenever and for whatever reason it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from study.racing.boundaries import by_spending, level_of_pairs
+from study.racing.intervals import Arms, pair_bounds, weighted_bounds
+from study.racing.question import Question
+from study.racing.race import Look
+
+
+def last_place(question: Question, looks: Sequence[Look]) -> np.ndarray:
+    """[..., arms]: the number of the look at which each arm had its last seed."""
+    place = np.zeros(looks[-1].arms.n.shape, int)
+    for number in range(1, len(looks)):
+        place = np.where(looks[number].arms.n > looks[number - 1].arms.n, number, place)
+    return place
+
+
+def means(question: Question, looks: Sequence[Look]) -> tuple[np.ndarray, np.ndarray]:
+    """Repeated intervals [..., arms] of the arms' means, all of them at once at 1 − alpha.
+
+    They hold at every look together, so also for the arm that looks best (Jennison & Turnbull
+    1989); each arm's is that of its last look.
+    """
+    last, arms = last_place(question, looks), looks[-1].arms
+    z = _boundaries(question, question.alpha / question.arms)
+    low, high = np.empty(last.shape), np.empty(last.shape)
+    for place in range(len(looks)):
+        _, below, above = weighted_bounds(arms, np.eye(question.arms), z[place])
+        low, high = np.where(last == place, below, low), np.where(last == place, above, high)
+    return low, high
+
+
+def differences(
+    question: Question, looks: Sequence[Look], values: np.ndarray, noise: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first arm of those left, and by how much its mean exceeds each other's: low, high.
+
+    Repeated intervals [..., arms] of all pairs at once at 1 − alpha, each with the seeds up to the
+    look at which the other arm had its last, that both have.
+    """
+    last, arms = last_place(question, looks), looks[-1].arms
+    left = (arms.n == arms.n.max(-1, keepdims=True)) & np.isfinite(arms.mean)
+    first = np.argmax(np.where(left, arms.mean, -np.inf), axis=-1)
+    z = _boundaries(question, level_of_pairs(question.arms, question.alpha))
+    low, high = np.full(last.shape, -np.inf), np.full(last.shape, np.inf)
+    for place in range(len(looks)):
+        seeds = question.looks[place]
+        at = Arms.of(values[..., :seeds], noise, shares=question.shares)
+        bounds = pair_bounds(at, np.full(first.shape, z[place]))
+        rows = np.take_along_axis(bounds, first[..., None, None], -2)[..., 0, :]
+        columns = np.take_along_axis(bounds, first[..., None, None], -1)[..., 0]
+        low, high = np.where(last == place, rows, low), np.where(last == place, -columns, high)
+    itself = np.arange(question.arms) == first[..., None]
+    return first, np.where(itself, 0.0, low), np.where(itself, 0.0, high)
+
+
+def _boundaries(question: Question, level: float) -> tuple[float, ...]:
+    return by_spending(question.spending, level, tuple(map(float, question.looks)))
