@@ -151,6 +151,8 @@ class Running:
         same = kept is not None and kept.get("looks") == state["looks"]
         simulated = (kept or {}).get("simulated") if same else None
         state["simulated"] = simulated or _simulated(race, last, race.values(points))
+        if race.question.between:
+            state["behind"] = race.behind(self.looks, race.values(points))
         write_race(plan.folder, state)
         for line in end_words(race, state):
             say(plan, line)

@@ -79,8 +79,10 @@ def end_words(race: Race, state: Mapping[str, Any]) -> list[str]:
     ended, seeds = state["ended"], last["seeds"]
     how = {
         "answered": "answered",
-        "spent": f"not answered with {seeds} seeds, the most allowed (study.certain.max_seeds)",
-        "out of reach": "not answered, and more seeds would hardly help: " + _why(race, state),
+        "spent": f"not answered with {seeds} seeds, the most allowed (study.certain.max_seeds)"
+        + _why(race, state),
+        "out of reach": "not answered, and as many seeds as allowed would hardly help"
+        + (_why(race, state) or f": their spread leaves more than ±{question.delta:g} open"),
         "out of hours": "not answered within study.certain.max_hours; more hours go on from here",
     }[ended]
     lines = [f"{race.plan.name}: {how}. {_answer(race, state)}"]
@@ -104,12 +106,14 @@ def end_words(race: Race, state: Mapping[str, Any]) -> list[str]:
 
 
 def _why(race: Race, state: Mapping[str, Any]) -> str:
-    if state["examples"]:
+    """What keeps a question open, if more seeds than allowed would not answer it either."""
+    if (state["limit"] or 0.0) > race.question.delta:
         return (
-            f"the {state['examples']:,} validation examples and the spread over seeds leave more"
-            f" than ±{race.question.delta:g} open"
+            f"; however many seeds, the {state['examples']:,} validation examples leave"
+            f" ±{state['limit']:.2g} open (study.certain.examples=false decides for these very"
+            " examples)"
         )
-    return f"the spread over seeds leaves more than ±{race.question.delta:g} open"
+    return ""
 
 
 def _answer(race: Race, state: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from study.racing.declared import NODE, question_of
 from study.racing.intervals import Arms, weighted_bounds
 from study.racing.question import Question
 from study.racing.race import RUNNING, Look, look, start
-from study.racing.results import means
+from study.racing.results import differences, means
 from study.records import StudyError
 from study.store import Store
 
@@ -136,9 +136,22 @@ class Race:
             "examples": self.examples,
             "looks": written,
             "ended": end,
+            "limit": self._limit(last) if last is not None else None,
             "runs": int(last.arms.n.sum()) if last is not None else 0,
             "seconds": float(used["seconds"].astype(float).sum()),
         }
+
+    def _limit(self, last: Look) -> float | None:
+        """What the validation examples leave open, ±, however many seeds: between the two best
+        arms, or in the least certain comparison. None if their noise is not counted.
+        """
+        noise, question = np.asarray(last.arms.noise), self.question
+        if self.examples is None or question.shares:
+            return None
+        if question.between:
+            best = np.argsort(-np.nan_to_num(last.arms.mean, nan=-np.inf))[:2]
+            return float(question.z[-1][question.arms] * np.sqrt(noise[best].sum()))
+        return float(question.z[-1][0] * np.sqrt((noise @ question.matrix.T**2).max()))
 
     def _look(self, now: Look, place: int, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
         ends = (low, high) if self.sign > 0 else (-high, -low)
@@ -162,6 +175,15 @@ class Race:
             "standing": [WORDS[int(one)] for one in now.standing],
             "verdicts": [VERDICTS[int(one)] for one in now.verdicts],
             "ended": ENDS[int(now.ended)],
+        }
+
+    def behind(self, looks: Sequence[Look], values: np.ndarray) -> dict[str, Any]:
+        """By how much the first arm is better than each: number of the first, low, high."""
+        first, low, high = differences(self.question, looks, values, self.noise(values))
+        return {
+            "first": int(first),
+            "low": [_plain(one) for one in low],
+            "high": [_plain(one) for one in high],
         }
 
 

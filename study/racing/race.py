@@ -58,7 +58,7 @@ def look(question: Question, before: Look, arms: Arms, place: int) -> Look:
         after = _comparisons(question, before, arms, place)
     ended = np.where(before.ended != RUNNING, before.ended, after.ended)
     if place == len(question.looks) - 1:
-        ended = np.where(ended == RUNNING, SPENT, ended)
+        ended = np.where((ended == RUNNING) | (ended == OUT_OF_REACH), SPENT, ended)
     return replace(after, arms=arms, ended=ended)
 
 

@@ -99,8 +99,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
     """Else the checks below look at less than they say.
 
-    A confirmation needs a study of its own (tests/launch/test_confirm.py), lengths as a factor too
-    (test_longest_lag.py).
+    A confirmation needs a study of its own (tests/launch/test_confirm.py), so does a race
+    (tests/launch/test_certain.py), lengths as a factor too (test_longest_lag.py).
     """
     html = pages["report"].read_text(encoding="utf-8")
     lacking = [
@@ -108,7 +108,7 @@ def test_the_report_has_every_section(pages: dict[str, Path]) -> None:
         for one in declared_sections()
         if f'aria-labelledby="{one.name.replace("_", "-")}-title"' not in html
     ]
-    assert lacking == ["confirmation", "longest_lag"]
+    assert lacking == ["confirmation", "longest_lag", "race"]
     assert "data-broken" not in html
 
 
