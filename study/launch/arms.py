@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,9 @@ def searched_seeds(store: Store, plan: Plan) -> set[int]:
 
 def seeds_of_search(store: Store, folder: str | None) -> set[int]:
     """The seeds of a search in a folder beside the study's results; none without one."""
-    summary = SearchStore(store.folder / folder).summary() if folder else None
+    # The study's own folder, which the path goes through, need not be there yet.
+    there = os.path.normpath(store.folder / folder) if folder else None
+    summary = SearchStore(there).summary() if there else None
     return {int(seed) for seed in (summary or {}).get("seeds", [])}
 
 

@@ -6,13 +6,16 @@ points: whoever starts it again, after a kill or on another machine, finds it at
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from hydra.core.config_loader import ConfigLoader
 
-from study.config.compose import Sweep, compose_all
+from study.config.canonical import canonical
+from study.config.compose import Combination, Sweep, compose_all, exclusion
 from study.launch.arms import arm_of, fresh_seeds, stored_points
 from study.launch.certain_words import after_look, end_words, expected_words, question_words
 from study.launch.confirm import train_again
@@ -48,7 +51,7 @@ def certain(loader: ConfigLoader, config_name: str, sweep: Sweep, experiment: st
             print_line(console, line)
         return OK
     say(plan, question_words(race))
-    return Running(command, race).to_the_end()
+    return Running(command, race, command.composed(race)).to_the_end()
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,29 @@ class Command:
     sweep: Sweep
     experiment: str | None
 
-    def plan(self, race: Race, n: np.ndarray) -> Plan:
-        """The plan in which each arm has its first `n` [arms] seeds."""
-        seeds = {arm: set(race.seeds[:many]) for arm, many in zip(race.arms, n, strict=True)}
-        again = Sweep(
-            {**self.sweep.factors, "seed": [str(seed) for seed in race.seeds[: int(n.max())]]},
+    def with_seeds(self, seeds: Sequence[int]) -> Sweep:
+        return Sweep(
+            {**self.sweep.factors, "seed": [str(seed) for seed in seeds]},
             [line for line in self.sweep.fixed if line.split("=")[0] != "seed"],
         )
-        combinations = compose_all(self.loader, self.config_name, again)
-        whole = make_plan(combinations, again, self.experiment)
-        own = [point for point in whole.points if point.seed in seeds[arm_of(point.labels, whole)]]
-        return replace(whole, points=own)
+
+    def composed(self, race: Race) -> list[tuple[int | None, Combination]]:
+        """All combinations of all seeds, each with the number of its arm; None: excluded.
+
+        Arms are numbered as `arms_of` numbers them: in the order of combinations.
+        """
+        sweep = self.with_seeds(race.seeds)
+        seeds = list(sweep.factors).index("seed")
+        levels = itertools.product(*(range(len(values)) for values in sweep.factors.values()))
+        arms: dict[tuple[int, ...], int] = {}
+        found: list[tuple[int | None, Combination]] = []
+        combinations = compose_all(self.loader, self.config_name, sweep)
+        for place, combination in zip(levels, combinations, strict=True):
+            arm = None
+            if exclusion(canonical(combination)) is None:
+                arm = arms.setdefault((*place[:seeds], *place[seeds + 1 :]), len(arms))
+            found.append((arm, combination))
+        return found
 
 
 @dataclass
@@ -79,6 +94,7 @@ class Running:
 
     command: Command
     race: Race
+    combinations: Sequence[tuple[int | None, Combination]]
     looks: list[Look] = field(default_factory=list)
     declared: bool = False  # whether study.json has the points of the last look
 
@@ -87,7 +103,7 @@ class Running:
         while not self.looks or self.looks[-1].ended == RUNNING:
             place, now = len(self.looks), self.looks[-1] if self.looks else None
             n = self.race.wanted(now, place)
-            plan = self.command.plan(self.race, n)
+            plan = self.plan(n)
             self.declared = not plan.missing and self.declared
             if plan.missing:
                 if now is not None and self._too_long(plan):
@@ -113,7 +129,18 @@ class Running:
         return self._finish(ended)
 
     def _last_plan(self) -> Plan:
-        return self.command.plan(self.race, np.asarray(self.looks[-1].arms.n, int))
+        return self.plan(np.asarray(self.looks[-1].arms.n, int))
+
+    def plan(self, n: np.ndarray) -> Plan:
+        """The plan in which each arm has its first `n` [arms] seeds."""
+        order = {seed: place for place, seed in enumerate(self.race.seeds)}
+        own = [
+            one
+            for arm, one in self.combinations
+            if order[one.config["seed"]] < (n.max() if arm is None else n[arm])
+        ]
+        seeds = self.race.seeds[: int(n.max())]
+        return make_plan(own, self.command.with_seeds(seeds), self.command.experiment)
 
     def _look(self, plan: Plan, n: np.ndarray, place: int) -> None:
         points = stored_points(plan, Store(plan.folder), plan.points)

@@ -13,6 +13,7 @@ from study.racing.race import CHOSEN, OUT, RACING, Look
 from study.racing.simulated import Rehearsal
 
 SHOWN = 4  # arms named of a longer list
+BARE = ("cell", "initializer", "task")  # factors whose levels say what they are
 
 
 def question_words(race: Race) -> str:
@@ -149,7 +150,11 @@ def _verdict(race: Race, verdict: str) -> str:
 
 
 def _name(race: Race, arm: int) -> str:
-    return " · ".join(str(level) for level in race.arms[arm]) or "the arm"
+    named = [
+        str(level) if key in BARE else f"{key.rpartition('.')[2]} {level}"
+        for key, level in race.levels[arm].items()
+    ]
+    return " · ".join(named) or "the arm"
 
 
 def _listing(names: Sequence[str]) -> str:

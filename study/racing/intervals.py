@@ -83,7 +83,8 @@ def weighted_bounds(
     `weights`: [contrasts, arms].
 
     Welch and Satterthwaite's t interval, the noise of the examples in quadrature. Shares: Zou &
-    Donner (2008), which for two arms is Newcombe's interval. Infinite where an arm is missing, and
+    Donner (2008), which for two arms is Newcombe's interval; of one arm, Clopper & Pearson's
+    (1934), as Wilson's covers too seldom far out. Infinite where an arm is missing, and
     where no arm has shown any spread and so few seeds could not reach the level (`pair_bounds`).
     """
     used = weights != 0
@@ -96,6 +97,14 @@ def weighted_bounds(
         plus, minus = np.maximum(weights, 0).T ** 2, np.minimum(weights, 0).T ** 2
         below = np.sqrt(_dot(down**2, plus) + _dot(up**2, minus))
         above = np.sqrt(_dot(up**2, plus) + _dot(down**2, minus))
+        alone = used.sum(1) == 1
+        if alone.any():
+            exact = clopper_pearson(arms, z)
+            for row in np.flatnonzero(alone):
+                arm = int(np.flatnonzero(used[row])[0])
+                ends = [weights[row, arm] * end[..., arm] for end in exact]
+                below[..., row] = found[..., row] - np.minimum(*ends)
+                above[..., row] = np.maximum(*ends) - found[..., row]
         return found, found - below, found + above
     with np.errstate(invalid="ignore", divide="ignore"):
         own = arms.variance / arms.n
@@ -117,6 +126,15 @@ def wilson(arms: Arms, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centre = (arms.mean + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(arms.mean * (1 - arms.mean) / n + (z / (2 * n)) ** 2)
     return centre - half, centre + half
+
+
+def clopper_pearson(arms: Arms, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clopper & Pearson's exact interval (1934) of each arm's share; 0 to 1 without a seed."""
+    tail, n = float(special.ndtr(-z)), arms.n
+    met = np.rint(np.where(n > 0, arms.mean, 0.0) * n)
+    low = np.where(met > 0, special.betaincinv(np.maximum(met, 1), n - met + 1, tail), 0.0)
+    high = special.betaincinv(met + 1, np.maximum(n - met, 1), 1 - tail)
+    return low, np.where(met < n, high, 1.0)
 
 
 def t_critical(z: np.ndarray, df: np.ndarray) -> np.ndarray:
