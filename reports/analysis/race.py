@@ -141,14 +141,16 @@ def end_text(race: RaceOfStudy) -> str:
     if not race.between:
         decided = [one for one in race.looks[-1]["verdicts"] if one != "undecided"]
         return f"{answered}: {len(decided)} of {len(race.looks[-1]['verdicts'])} decided."
-    parts = []
+    parts, left, worse = [], race.named(RACING), len(race.named(OUT))
     if chosen := race.named(CHOSEN):
         parts.append(f"{_some(chosen)} {'is' if len(chosen) == 1 else 'are'} chosen")
-    if left := race.named(RACING):
+    if left and chosen:
+        delta = score_number(state["asked"]["delta"])
+        parts.append(f"{_some(left)} may be better, by at most {delta}, or worse")
+    elif left:
         parts.append(f"{_some(left)} cannot be told apart")
-    worse = len(race.named(OUT))
     parts.append(f"{count(worse, 'recipe')} {'is' if worse == 1 else 'are'} shown to be worse")
-    return f"{answered}: {listing(parts)}."
+    return f"{answered}: {'; '.join(parts)}."
 
 
 def why_text(race: RaceOfStudy) -> str:

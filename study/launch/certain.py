@@ -25,7 +25,7 @@ from study.launch.plan import Plan, make_plan
 from study.launch.race import Race, race_of
 from study.launch.run import INTERRUPTED, OK, SOME_FAILED, run
 from study.racing.race import RUNNING, Look
-from study.racing.simulated import rehearse
+from study.racing.simulated import Rehearsal, rehearse
 from study.records import StudyError
 from study.store import Store
 from study.store.race import NAME, read_race, write_race
@@ -177,7 +177,7 @@ class Running:
         kept = read_race(plan.folder)
         same = kept is not None and kept.get("looks") == state["looks"]
         simulated = (kept or {}).get("simulated") if same else None
-        state["simulated"] = simulated or _simulated(race, last, race.values(points))
+        state["simulated"] = simulated or _simulated(race, last)
         if race.question.between:
             state["behind"] = race.behind(self.looks, race.values(points))
         write_race(plan.folder, state)
@@ -221,7 +221,7 @@ def check_same_question(race: Race) -> None:
         )
 
 
-def _expected(race: Race) -> tuple[Any, float | None]:
+def _expected(race: Race) -> tuple[Rehearsal | None, float | None]:
     """A rehearsal with the stored means and spreads, and seconds a network; None without two seeds
     of every arm.
     """
@@ -233,19 +233,21 @@ def _expected(race: Race) -> tuple[Any, float | None]:
     if (pilot < 2).any():
         return None, None
     seconds = float(points["seconds"].astype(float).mean())
-    return _rehearse(race, np.nanmean(values, 1), np.nanstd(values, 1, ddof=1)), seconds
+    means, spread = np.nanmean(values, 1), np.nanstd(values, 1, ddof=1)
+    return _rehearse(race, means, spread, race.noise(values)), seconds
 
 
-def _rehearse(race: Race, means: np.ndarray, spread: np.ndarray) -> Any:
+def _rehearse(race: Race, means: np.ndarray, spread: np.ndarray, noise: np.ndarray) -> Rehearsal:
     most = int(MORE * race.question.looks[-1])
-    return rehearse(race.question, means, spread, races=RACES, seed=SEED, most=most)
+    return rehearse(race.question, means, spread, noise, races=RACES, seed=SEED, most=most)
 
 
-def _simulated(race: Race, last: Look, values: np.ndarray) -> dict[str, Any]:
+def _simulated(race: Race, last: Look) -> dict[str, Any]:
     """What simulated races with this race's means and spreads do; and with all arms alike."""
     means, spread = last.arms.mean, np.sqrt(np.nan_to_num(last.arms.variance))
-    here = _rehearse(race, means, spread)
-    alike = _rehearse(race, np.full(len(means), float(np.mean(means))), spread)
+    noise = np.asarray(last.arms.noise)
+    here = _rehearse(race, means, spread, noise)
+    alike = _rehearse(race, np.full(len(means), float(np.mean(means))), spread, noise)
     return {
         "races": RACES,
         "wrong": here.wrong,

@@ -67,7 +67,8 @@ def after_look(race: Race, before: Look | None, now: Look, place: int) -> str:
         was_out = before.standing == OUT if before is not None else np.zeros(question.arms, bool)
         left = int((now.standing == RACING).sum())
         chosen = [_name(race, int(arm)) for arm in np.flatnonzero(now.standing == CHOSEN)]
-        parts = [f"{int((now.standing == OUT).sum() - was_out.sum())} arms out", f"{left} left"]
+        out = int((now.standing == OUT).sum() - was_out.sum())
+        parts = [f"{out} arm{'' if out == 1 else 's'} out", f"{left} left"]
         parts += [f"chosen: {_listing(chosen)}"] if chosen else []
         return f"{head}: {', '.join(parts)}"
     decided = int((now.verdicts > 0).sum())
@@ -127,8 +128,11 @@ def _answer(race: Race, state: Mapping[str, Any]) -> str:
             span = f" ({low:.3g} to {high:.3g})" if low is not None and high is not None else ""
             by[last["standing"][arm]].append(f"{_name(race, int(arm))}{span}")
         said = [f"chosen: {_listing(by['chosen'])}"] if by["chosen"] else []
-        said += [f"not told apart: {_listing(by['racing'])}"] if by["racing"] else []
-        return "; ".join([*said, f"{len(by['out'])} arms out"])
+        close = f"not better by more than {race.question.delta:g}, and not told apart"
+        if by["racing"]:
+            left = close if by["chosen"] else "not told apart"
+            said.append(f"{left}: {_listing(by['racing'])}")
+        return "; ".join([*said, f"shown to be worse: {len(by['out'])}"])
     names = state["asked"]["contrasts"] or [_name(race, arm) for arm in range(race.question.arms)]
     verdicts: dict[str, list[str]] = {}
     for name, verdict in zip(names, last["verdicts"], strict=True):

@@ -27,10 +27,18 @@ class Rehearsal:
 
 
 def rehearse(
-    question: Question, truth: np.ndarray, spread: np.ndarray, *, races: int, seed: int, most: int
+    question: Question,
+    truth: np.ndarray,
+    spread: np.ndarray,
+    noise: np.ndarray | float = 0.0,
+    *,
+    races: int,
+    seed: int,
+    most: int,
 ) -> Rehearsal:
     """Race normal scores with these true means and spreads over seeds [arms]; shares: by chance.
 
+    `noise`: variance [arms] of the means over validation examples, which decisions allow for.
     `most`: seeds per arm that the fixed design may take, at least those of the last look.
     """
     generator = np.random.default_rng(seed)
@@ -39,12 +47,12 @@ def rehearse(
         values = (generator.random(shape) < truth[:, None]).astype(float)
     else:
         values = truth[:, None] + spread[:, None] * generator.standard_normal(shape)
-    looks = race(question, values)
+    looks = race(question, values, noise)
     return Rehearsal(
         runs(looks),
         float(wrong(question, truth, looks[-1]).any(-1).mean()),
         float((looks[-1].ended == ANSWERED).mean()),
-        fixed_seeds(question, truth, looks[-1], values),
+        fixed_seeds(question, truth, looks[-1], values, noise),
         question.arms,
     )
 
@@ -71,7 +79,11 @@ def wrong(question: Question, truth: np.ndarray, last: Look) -> np.ndarray:
 
 
 def fixed_seeds(
-    question: Question, truth: np.ndarray, last: Look, values: np.ndarray
+    question: Question,
+    truth: np.ndarray,
+    last: Look,
+    values: np.ndarray,
+    noise: np.ndarray | float = 0.0,
 ) -> int | None:
     """The fewest seeds everywhere that decide as much, rightly, and answer as often.
 
@@ -82,7 +94,7 @@ def fixed_seeds(
         return question.looks[-1]  # nothing is decided: by as many seeds everywhere neither
 
     def reached(seeds: int) -> bool:
-        own = race(fixed(question, seeds), values)[-1]
+        own = race(fixed(question, seeds), values, noise)[-1]
         return bool(np.all(_power(question, truth, own) >= power - POWER_LOST))
 
     low, high = 1, values.shape[-1]

@@ -94,16 +94,14 @@ def test_seeds_go_where_they_decide(loader, trained, tmp_path, capsys):
     assert {point["id"] for point in declared["grid"]} == set(Store(tmp_path / "quick").ids())
     said = capsys.readouterr().out
     assert "which arm has the best validation accuracy on the last step, to within 0.02? 3" in said
-    assert "look at 3 seeds: 1 arms out, 2 left" in said
+    assert "look at 3 seeds: 1 arm out, 2 left" in said
     assert "quick: answered. chosen: lr 0.01 (0." in said
 
     check_section(Race(looks=6), page := Study(Store(tmp_path / "quick")))
     race = race_of(page)
-    assert question_text(race) .startswith(
-        "Which recipe has the best validation accuracy"
-    )
+    assert question_text(race).startswith("Which recipe has the best validation accuracy")
     assert end_text(race) == (
-        "Answered at 4 seeds: lr 0.01 is chosen and 2 recipes are shown to be worse."
+        "Answered at 4 seeds: lr 0.01 is chosen; 2 recipes are shown to be worse."
     )
     assert cost_text(race).startswith("The race trained 11 networks.")
     assert error_text(race).startswith("Promised: at most 5 % of such races decide anything wrong")
