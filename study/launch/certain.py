@@ -96,14 +96,16 @@ class Running:
     race: Race
     combinations: Sequence[tuple[int | None, Combination]]
     looks: list[Look] = field(default_factory=list)
+    n: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # seeds of each arm
     declared: bool = False  # whether study.json has the points of the last look
 
     def to_the_end(self) -> int:
         ended = None
         while not self.looks or self.looks[-1].ended == RUNNING:
             place, now = len(self.looks), self.looks[-1] if self.looks else None
-            n = self.race.wanted(now, place)
+            n = self.race.wanted(now, self.n, place)
             plan = self.plan(n)
+            status = OK
             self.declared = not plan.missing and self.declared
             if plan.missing:
                 if now is not None and self._too_long(plan):
@@ -113,15 +115,15 @@ class Running:
                 self.declared = True
                 if status == INTERRUPTED:
                     return status
-                if left := self._left(plan):
-                    seeds = self.race.question.looks[place]
-                    say(
-                        plan,
-                        f"the look at {seeds} seeds waits for {left} points without a result; the"
-                        " same command goes on",
-                    )
-                    return status or SOME_FAILED
-            self._look(plan, n, place)
+            if left := self._left(plan):
+                say(
+                    plan,
+                    f"the look at {self.race.question.looks[place]} seeds waits for {left} points"
+                    " without a result; the same command goes on",
+                )
+                return status or SOME_FAILED
+            self.n = n
+            self._look(plan, place)
         if not self.declared:  # a launch of the study alone has declared fewer points since
             status = run(self._last_plan())
             if status == INTERRUPTED:
@@ -129,7 +131,7 @@ class Running:
         return self._finish(ended)
 
     def _last_plan(self) -> Plan:
-        return self.plan(np.asarray(self.looks[-1].arms.n, int))
+        return self.plan(self.n)
 
     def plan(self, n: np.ndarray) -> Plan:
         """The plan in which each arm has its first `n` [arms] seeds."""
@@ -142,11 +144,11 @@ class Running:
         seeds = self.race.seeds[: int(n.max())]
         return make_plan(own, self.command.with_seeds(seeds), self.command.experiment)
 
-    def _look(self, plan: Plan, n: np.ndarray, place: int) -> None:
+    def _look(self, plan: Plan, place: int) -> None:
         points = stored_points(plan, Store(plan.folder), plan.points)
         values = self.race.values(points)
         before = self.looks[-1] if self.looks else None
-        self.looks.append(self.race.look(before, values, n, place))
+        self.looks.append(self.race.look(before, values, self.n, place))
         if (plan.folder / "study.json").exists():
             write_race(plan.folder, self.race.state(self.looks, points, None))
         say(plan, after_look(self.race, before, self.looks[-1], place))

@@ -110,13 +110,22 @@ class Race:
     def look(self, before: Look | None, values: np.ndarray, n: np.ndarray, place: int) -> Look:
         """The next look, at which the arms have `n` seeds."""
         arms = self.at(values, n)
+        if (arms.n == 0).any():
+            arm = self.levels[int(np.argmin(arms.n))]
+            raise StudyError(
+                f"{self.plan.folder}: {', '.join(f'{key}={one}' for key, one in arm.items())} has"
+                " no validation score, so it cannot be raced; leave it out (study.exclude)"
+            )
         return look(self.question, before or start(self.question, arms), arms, place)
 
-    def wanted(self, now: Look | None, place: int) -> np.ndarray:
-        """Seeds [arms] that the arms have at a look: those that race get the next ones."""
+    def wanted(self, now: Look | None, n: np.ndarray, place: int) -> np.ndarray:
+        """Seeds [arms] that the arms have at a look: those that race get the next ones.
+
+        `n`: seeds that they had before.
+        """
         if now is None:
             return np.full(len(self.arms), self.question.looks[place])
-        return np.where(now.standing == 0, self.question.looks[place], now.arms.n)
+        return np.where(now.standing == 0, self.question.looks[place], n)
 
     def state(
         self, looks: Sequence[Look], points: pd.DataFrame, ended: str | None
@@ -159,7 +168,9 @@ class Race:
         if not question.between:
             z = float(question.z[place][0])
             found = weighted_bounds(now.arms, question.matrix, z)
-            names = ("estimate", "from", "to")  # of better minus worse
+            if question.decide == "precision" and self.sign < 0:
+                found = -found[0], -found[2], -found[1]
+            names = ("estimate", "from", "to")  # of better minus worse; of precision, the mean
             comparisons = {
                 name: [_plain(one) for one in of - question.threshold]
                 for name, of in zip(names, found, strict=True)
