@@ -26,7 +26,6 @@ from study.config.compose import Sweep, compose, compose_all, read_sweep, to_com
 from study.config.loader import ALIAS, store_nodes, with_search_path
 from study.config.params import check_params
 from study.config.paths import config_dirs
-from study.launch.certain import certain
 from study.launch.confirm import confirm
 from study.launch.plan import make_plan
 from study.launch.run import prepare, run
@@ -100,6 +99,9 @@ class CertainSweeper(StudySweeper):
     """hydra/sweeper=certain: adds seeds where they decide a question (study.certain)."""
 
     def train(self, sweep: Sweep, experiment: str | None) -> int:
+        # SciPy's statistics take a second to import, and only races need them.
+        from study.launch.certain import certain
+
         return certain(self.loader, self.composed.hydra.job.config_name, sweep, experiment)
 
 
