@@ -176,10 +176,7 @@ class Running:
         store = Store(plan.folder)
         points = stored_points(plan, store, plan.points)
         state = race.state(self.looks, points, ended)
-        kept = read_race(plan.folder)
-        same = kept is not None and kept.get("looks") == state["looks"]
-        simulated = (kept or {}).get("simulated") if same else None
-        state["simulated"] = simulated or _simulated(race, last)
+        state["simulated"] = _simulated(race, last)
         if race.question.between:
             state["behind"] = race.behind(self.looks, race.values(points))
         write_race(plan.folder, state)

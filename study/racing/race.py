@@ -53,9 +53,8 @@ def start(question: Question, arms: Arms) -> Look:
 
 def look(question: Question, before: Look, arms: Arms, place: int) -> Look:
     """The state after look number `place`. `arms`: all arms, with the seeds that each has."""
-    after = _between(question, before, arms, place) if question.between else before
-    if not question.between:
-        after = _comparisons(question, before, arms, place)
+    decide = _between if question.between else _comparisons
+    after = decide(question, before, arms, place)
     ended = np.where(before.ended != RUNNING, before.ended, after.ended)
     if place == len(question.looks) - 1:
         ended = np.where((ended == RUNNING) | (ended == OUT_OF_REACH), SPENT, ended)

@@ -23,7 +23,6 @@ class Rehearsal:
     wrong: float
     answered: float
     fixed: int | None
-    arms: int
 
 
 def rehearse(
@@ -53,7 +52,6 @@ def rehearse(
         float(wrong(question, truth, looks[-1]).any(-1).mean()),
         float((looks[-1].ended == ANSWERED).mean()),
         fixed_seeds(question, truth, looks[-1], values, noise),
-        question.arms,
     )
 
 
