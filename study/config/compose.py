@@ -1,8 +1,8 @@
 """Compose the full factorial of a command line's factors.
 
 One composition by Hydra takes about 50 ms, so a thousand points would take a minute. Hydra composes
-each distinct choice of levels once; swept values are then set with OmegaConf, which gives the same
-configuration.
+each level once (study/config/choices.py); swept values are then set with OmegaConf, which gives the
+same configuration.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from study.config.choices import Choices, HydraComposition
+from study.config.loader import StudyLoader
 from study.config.params import overrides_of
 from study.config.schema import OPTIONAL, ROOT, missing_keys
 from study.design.claims import EXTREMES, sides
@@ -47,14 +49,6 @@ class Combination:
 
     config: Mapping[str, Any]
     labels: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class HydraComposition:
-    """The configuration that Hydra composed for one choice of levels."""
-
-    config: DictConfig
-    choices: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -159,12 +153,13 @@ def compose_all(loader: ConfigLoader, config_name: str, sweep: Sweep) -> list[Co
     by_value = [override for pair, override in parsed.items() if pair not in by_hydra]
     value_keys = list(dict.fromkeys(override.key_or_group for override in by_value))
     compositions: dict[tuple[str, ...], LevelComposition] = {}
+    chosen = Choices(lambda levels: compose(loader, config_name, [*sweep.fixed, *levels]))
     combinations = []
     for values in itertools.product(*sweep.factors.values()):
         pairs = list(zip(sweep.factors, values, strict=True))
         levels = tuple(f"{key}={value}" for key, value in pairs if (key, value) in by_hydra)
         if levels not in compositions:
-            base = compose(loader, config_name, [*sweep.fixed, *levels])
+            base = chosen(levels)
             # a swept key without a default must have a value before anything is read
             for pair in pairs:
                 if pair not in by_hydra and _is_missing(base.config, parsed[pair].key_or_group):
@@ -175,7 +170,7 @@ def compose_all(loader: ConfigLoader, config_name: str, sweep: Sweep) -> list[Co
         overrides = [parsed[pair] for pair in pairs if pair not in by_hydra]
         all_levels = (*levels, *compositions[levels].levels_of_arms(overrides, sweep))
         if all_levels not in compositions:
-            base = compose(loader, config_name, [*sweep.fixed, *all_levels])
+            base = chosen(all_levels)
             compositions[all_levels] = LevelComposition(base, value_keys)
         combinations.append(compositions[all_levels].combination(overrides, sweep))
     return combinations
@@ -445,7 +440,8 @@ def compose(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) ->
     with read_write(config), open_dict(config):
         del config["hydra"]
     check_complete(config)
-    return HydraComposition(config=config, choices=choices)
+    files = tuple(loader.defaults) if isinstance(loader, StudyLoader) else ()
+    return HydraComposition(config=config, choices=choices, files=files)
 
 
 def check_complete(config: Mapping[Any, Any]) -> None:

@@ -6,6 +6,8 @@ import functools
 import math
 from collections.abc import Sequence
 
+from study.design.roots import root
+
 POWER, LEVEL = 0.80, 0.05  # true positive rate, false positive rate
 MAX_SEEDS = 10_000  # per arm
 SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 and 1
@@ -14,19 +16,18 @@ SHARES = ("accuracy", "share", "recall")  # in the names of metrics between 0 an
 @functools.cache
 def noncentrality(df: float, level: float, power: float) -> float:
     """The difference in standard errors that a two-sided t test finds with probability `power`."""
-    from scipy import optimize, stats  # slow to import, and every launch imports this module
+    from scipy import special  # slow to import, and every launch imports this module
 
-    critical = float(stats.t.ppf(1 - level / 2, df))
+    critical = float(special.stdtrit(df, 1 - level / 2))
 
     def missing_power(delta: float) -> float:
-        return (
-            float(stats.nct.sf(critical, df, delta) + stats.nct.cdf(-critical, df, delta)) - power
-        )
+        above, below = (special.nctdtr(df, side * delta, -critical) for side in (-1, 1))
+        return float(above + below) - power
 
     high = critical + 3.0
     while missing_power(high) < 0:
         high *= 1.5
-    return float(optimize.brentq(missing_power, 0.0, high))
+    return root(missing_power, 0.0, high)
 
 
 def resolvable(
@@ -55,9 +56,9 @@ def floor_of_test_set(se: float) -> float:
 
     `se`: standard error of the difference over the test examples.
     """
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) * se
+    return float(special.ndtri(1 - LEVEL / 2) + special.ndtri(POWER)) * se
 
 
 def shares_floor(examples: int) -> float:

@@ -7,12 +7,13 @@ import functools
 import hashlib
 import json
 import math
-import os
 import platform
 import time
 from pathlib import Path
 
 import torch
+
+from study.machine.cache import cache_folder
 
 REFERENCE = 2.8e-3  # CPU seconds of the benchmark on the machine that costs of groups are timed on
 REPEATS, STEPS = 10, 100
@@ -35,12 +36,6 @@ def slowness() -> float:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({_machine(): seconds}), encoding="utf-8")
     return seconds / REFERENCE
-
-
-def cache_folder() -> Path:
-    """Where this program keeps what it can make again."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path("~/.cache").expanduser()) / "rnn-gradient-study"
 
 
 def _machine() -> str:

@@ -13,7 +13,9 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from study.config.choices import Choices
 from study.config.compose import Sweep, compose, compose_all, read_sweep, to_combination
+from study.config.loader import config_loader
 from study.config.paths import conf_folder
 from study.config.schema import OPTIONAL
 from study.design.power import resolvable
@@ -27,11 +29,12 @@ from study.records import StudyError
 @pytest.fixture(scope="module")
 def loader():
     register()
-    return ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    return config_loader()
 
 
-def by_hydra(loader, overrides: list[str]) -> dict:
-    config = loader.load_configuration("config", overrides, run_mode=RunMode.RUN)
+def by_hydra(overrides: list[str]) -> dict:
+    hydra = ConfigLoaderImpl(create_config_search_path(str(conf_folder().resolve())))
+    config = hydra.load_configuration("config", overrides, run_mode=RunMode.RUN)
     # none of these are no settings
     levels = [key for key in OPTIONAL if key != "search"]
     left_out = {"hydra", *(key for key in levels if config[key] is None)}
@@ -53,6 +56,11 @@ def made(loader, params: dict[str, str], arguments: list[str]):
             ["experiment=digits"],
         ),
         ({"task": "adding,copying", "hidden": "8,16"}, ["updates=7", "weights.forget_bias=0,1"]),
+        # put together from one composition per level, but for attention, which brings a probe
+        (
+            {"cell": "rnn,gru", "initializer": "normal,identity", "clip": "none,agc"},
+            ["readout=last,attention", "experiment=digits"],
+        ),
         (
             {"initializer": "normal", "initializer.std": "auto,0.1"},
             ["clip=value,norm", "clip.threshold=1"],
@@ -66,13 +74,27 @@ def test_fast_composition_equals_hydras(loader, params, arguments):
     of, combinations = made(loader, params, arguments)
     expected = [
         by_hydra(
-            loader,
-            [*of.fixed, *(f"{key}={value}" for key, value in zip(of.factors, values, strict=True))],
+            [*of.fixed, *(f"{key}={value}" for key, value in zip(of.factors, values, strict=True))]
         )
         for values in itertools.product(*of.factors.values())
     ]
     assert [dict(combination.config) for combination in combinations] == expected
     assert len(expected) > 1
+
+
+def test_hydra_composes_each_level_once(loader):
+    asked = []
+
+    def composed(levels):
+        asked.append(levels)
+        return compose(loader, "config", levels)
+
+    chosen = Choices(composed)
+    for levels in itertools.product(
+        ("cell=rnn", "cell=gru", "cell=lstm"), ("clip=none", "clip=norm"), ("task=digits",)
+    ):
+        chosen(levels)
+    assert len(asked) == 4  # the first choice, two more cells, one more clip rule
 
 
 def test_the_command_line_replaces_factors_key_by_key(loader):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Any
+
 import numpy as np
 
-# slow to import; only tasks on digits import this module
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-
 from study.interfaces import PARTS
+from study.machine.cache import kept_arrays
 
 COUNT, SIDE, WHITE = 1797, 8, 16
 SOURCE = (
@@ -26,6 +26,17 @@ def handwriting(
     Split stratified with `split_seed`. `test`: number of images, or share of all; `validation`:
     likewise, of the remaining ones.
     """
+    settings: dict[str, Any] = {"validation": validation, "test": test, "split_seed": split_seed}
+    versions = {name: version(name) for name in ("scikit-learn", "numpy")}
+    kept = kept_arrays("digits", settings | versions, lambda: _split(**settings))
+    return kept["images"], kept["labels"], {part: kept[part] for part in PARTS}
+
+
+def _split(*, validation: float, test: float, split_seed: int) -> dict[str, np.ndarray]:
+    # importing scikit-learn takes a second
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     x, y = load_digits(return_X_y=True)
     others, tests = train_test_split(
         np.arange(COUNT), test_size=test, stratify=y, random_state=split_seed
@@ -34,4 +45,5 @@ def handwriting(
         others, test_size=validation, stratify=y[others], random_state=split_seed
     )
     images = (x / WHITE).astype(np.float32).reshape(COUNT, SIDE, SIDE)
-    return images, y.astype(np.int64), dict(zip(PARTS, (train, validations, tests), strict=True))
+    parts = dict(zip(PARTS, (train, validations, tests), strict=True))
+    return {"images": images, "labels": y.astype(np.int64), **parts}
