@@ -82,9 +82,11 @@ def fronts(study: Study, frame: pd.DataFrame, *, draws: int, seed: int) -> pd.Da
     centre = means.to_numpy()
     stretch = np.sqrt(sizes / (sizes - 1).clip(lower=1)).to_numpy()[:, None]
     of_arm = [frame.loc[frame["arm"] == arm, list(AIMS)].to_numpy() for arm in means.index]
+    ends = np.cumsum([len(own) for own in of_arm])[:-1]
+    seeds = np.split(rng.integers(0, np.repeat(sizes, sizes), (draws, sizes.sum())), ends, axis=1)
+    resampled = np.stack([own[at].mean(1) for own, at in zip(of_arm, seeds, strict=True)], axis=1)
     hits = np.zeros(len(means))
-    for shift in shifts:
-        drawn = np.stack([own[rng.integers(0, len(own), len(own))].mean(0) for own in of_arm])
+    for shift, drawn in zip(shifts, resampled, strict=True):
         drawn = centre + (drawn - centre) * stretch
         drawn[:, AIMS.index("score")] += shift
         drawn[:, AIMS.index("cost")] = centre[:, AIMS.index("cost")]

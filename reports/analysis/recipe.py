@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from reports.analysis.arms import summary, with_counted
 from reports.analysis.costs import with_cost
@@ -112,7 +112,7 @@ def recipe(study: Study, problem: Problem | None = None, *, level: float = 0.95)
         return Recipe(order, None, ranked)
     spread = math.sqrt(float((by_arm["var"].fillna(0) * (by_arm["size"] - 1)).sum()) / df)
     tail = (1 - level) / 2 / (len(order) - 1)
-    t, z = float(stats.t.ppf(1 - tail, df)), float(stats.norm.ppf(1 - tail))
+    t, z = float(special.stdtrit(df, 1 - tail)), float(special.ndtri(1 - tail))
     first = by_arm.loc[order[0]]
 
     def within(arm: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f
+from scipy import special
 
 from reports.analysis.measures import measured
 from reports.data.study import Study
@@ -89,7 +89,7 @@ class TermsShown:
         parts = [one for one in self.shares.terms if not one.factors] if self.shares else []
         level = FAMILY_ERROR / (len(self.terms) + len(parts))
         error_df = self.shares.error_df if self.shares else 0
-        return [one for one in parts if f.sf(one.F, one.df, error_df) <= level]
+        return [one for one in parts if special.fdtrc(one.df, error_df, one.F) <= level]
 
     def partners(self, factor: str) -> list[str]:
         """Factors whose interaction with this one is shown, largest first."""

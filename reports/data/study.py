@@ -439,6 +439,16 @@ class Study:
             self._kept[name] = make()
         return self._kept[name]
 
+    def kept_by(self, make: Callable[[Study], Any]) -> dict[str, Any]:
+        """What `make` keeps by `cached` beyond what is there, for `keep` in another process."""
+        before = set(self._kept)
+        make(self)
+        return {name: value for name, value in self._kept.items() if name not in before}
+
+    def keep(self, values: Mapping[str, Any]) -> None:
+        """Keep values as `cached` does."""
+        self._kept = {**values, **self._kept}
+
     def table(self, name: str) -> pd.DataFrame:
         """A table of records.TABLES over the sampled points, with arm, seed and factors in each
         row.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,25 +13,32 @@ import pandas as pd
 
 from reports.analysis.arms import summary
 from reports.analysis.contradictions import check_findings
-from reports.analysis.findings import findings
+from reports.analysis.findings import SLOW_PARTS, findings
 from reports.analysis.recommendation import use_words
-from reports.data.study import Study
+from reports.data.study import Study, cores
 from reports.documents.files import write_file, write_text
 from reports.documents.findings_file import findings_text
+from reports.documents.forks import side_by_side
 from reports.documents.glosses import Terms, with_glosses
 from reports.documents.sections import (
     RenderedSection,
     declared_sections,
     import_from,
-    render_sections,
+    render_section,
 )
 from reports.documents.study_data import study_data
 from reports.documents.templates import Templates, unbroken
 from reports.formatting import slug
+from study.records import TABLES
 from study.store import Store
 
 # The headings of the page, in order; sections without one lead it, unfolded.
 PARTS = ("", "Answer", "Gradients", "Learning and cost", "Statistics", "Method and data")
+
+
+# With at least this many stored points, parts of the page are made by one process per core. With
+# fewer, starting the processes costs as much as they save.
+PARALLEL_FROM = 100
 
 
 @dataclass(frozen=True)
@@ -54,20 +62,34 @@ def page(
 ) -> Page:
     """Render the page of a study; StudyError if its findings contradict each other.
 
-    `reload`: seconds after which an open page reloads itself, while the study runs; `workers` as in
-    `render_sections`.
+    `reload`: seconds after which an open page reloads itself, while the study runs. `workers`:
+    number of processes (None: one per core for a large study, else one), which does not change the
+    page.
     """
     study.folders += config_dirs
+    if workers is None:
+        workers = cores() if len(study.stored) >= PARALLEL_FROM else 1
+    if workers > 1:
+        _prepare(study, workers)
     check_findings(study, findings(study))
     declared = declared_sections(config_dirs)
     ids: list[str] = []
     for section in declared:
         ids.append(slug(section.name, ids))
-    rendered = [one for one in render_sections(declared, ids, study, workers) if one.blocks]
+    *made, (data, errors) = side_by_side(
+        [
+            *(
+                functools.partial(render_section, section, study, id)
+                for section, id in zip(declared, ids, strict=True)
+            ),
+            functools.partial(study_data, study),
+        ],
+        workers,
+    )
+    rendered: list[RenderedSection] = [one for one in made if one.blocks]
     parts: dict[str, list[RenderedSection]] = {part: [] for part in PARTS}
     for one in rendered:
         parts.setdefault(one.part, []).append(one)
-    data, errors = study_data(study)
     for error in errors:
         print(f"data of the page's script are broken: {error}", file=sys.stderr)
     text = Templates().whole(
@@ -87,6 +109,21 @@ def page(
     text = unbroken(with_glosses(text, terms))
     answer = use_words(study, summary(study)) if len(study.stored) else ""
     return Page(text, findings_text(study), tables, broken, answer)
+
+
+def _prepare(study: Study, workers: int) -> None:
+    """Make what many parts of the page need: they are forks, and would each make it again."""
+    for read in (
+        *(functools.partial(study.table, name) for name in TABLES),
+        functools.partial(summary, study),
+    ):
+        with contextlib.suppress(Exception):  # the section that needs it reports the error
+            read()
+    with contextlib.suppress(Exception):  # findings, made next, report it
+        for kept in side_by_side(
+            [functools.partial(study.kept_by, make) for make in SLOW_PARTS], workers
+        ):
+            study.keep(kept)
 
 
 def write(folder: Path, config_dirs: Sequence[Path] = ()) -> Path:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reports.analysis.arms import with_counted
 from reports.data.study import Study
@@ -60,9 +60,9 @@ def _halves(study: Study, arms: list[int], own: list[np.ndarray]) -> list[float]
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = variance[first] ** 2 / (n[first] - 1) + variance[second] ** 2 / (n[second] - 1)
         freedom = both**2 / spread  # Satterthwaite's
-        seeds = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(both)
+        seeds = special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(both)
     seeds = np.where(both == 0, 0.0, seeds)
-    noise = _noises(study, arms, first, second) * float(stats.norm.ppf((1 + LEVEL) / 2))
+    noise = _noises(study, arms, first, second) * float(special.ndtri((1 + LEVEL) / 2))
     return list(np.where(np.isfinite(noise), np.hypot(seeds, noise), seeds))
 
 

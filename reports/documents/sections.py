@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import difflib
-import functools
-import gc
 import importlib
-import multiprocessing
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,19 +14,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from reports.analysis.arms import summary
 from reports.blocks import Listing, Notice, Section
-from reports.data.study import Study, cores
+from reports.data.study import Study
 from reports.documents.templates import Templates
 from reports.documents.touch import with_arms
 from reports.interfaces import SectionRenderer
 from study.config.paths import conf_folder
 from study.records import NOT_IDENTITY, POINTS, TABLES, StudyError
 from study.store.privacy import private
-
-# With at least this many stored points, sections are rendered by one process per core. With fewer,
-# starting the processes costs as much as they save.
-PARALLEL_FROM = 100
 
 
 @dataclass(frozen=True)
@@ -208,65 +197,3 @@ def has(study: Study, need: str) -> bool:
         )
         raise StudyError(f"needs {need!r}: {where}; use a name of study/records.py{close}")
     return column in frame and bool(frame[column].notna().any())
-
-
-def render_sections(
-    declared: Sequence[DeclaredSection],
-    ids: Sequence[str],
-    study: Study,
-    workers: int | None = None,
-) -> list[RenderedSection]:
-    """Render all sections, in order.
-
-    `workers`: number of processes (None: one per core for a large study, else one). It does not
-    change the page. Workers are forks, so that tables and summaries read before are shared and not
-    copied. A section whose worker died is rendered in this process.
-    """
-    if workers is None:
-        workers = cores() if len(study.stored) >= PARALLEL_FROM else 1
-    if workers <= 1:
-        return [
-            render_section(section, study, id) for section, id in zip(declared, ids, strict=True)
-        ]
-    for read in (
-        *(functools.partial(study.table, name) for name in TABLES),
-        functools.partial(summary, study),
-    ):  # once, before the forks
-        with contextlib.suppress(Exception):  # the section that needs it reports the error
-            read()
-    gc.freeze()  # or the collector's marks would copy every memory page that a worker reads
-    done: list[RenderedSection | None] = [None] * len(declared)
-    global _shared
-    _shared = declared, ids, study
-    try:
-        with concurrent.futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context("fork")
-        ) as pool:
-            pending = {
-                pool.submit(_render_shared, number): number for number in range(len(declared))
-            }
-            for future in concurrent.futures.as_completed(pending):
-                done[pending[future]] = future.result()
-    except BrokenProcessPool:
-        print(
-            "a process that rendered sections died (out of memory?); rendering the rest in this"
-            " process",
-            file=sys.stderr,
-        )
-    finally:
-        _shared = None
-        gc.unfreeze()
-    return [
-        rendered or render_section(section, study, id)
-        for rendered, section, id in zip(done, declared, ids, strict=True)
-    ]
-
-
-# Set while forked workers start: they find their work here.
-_shared: tuple[Sequence[DeclaredSection], Sequence[str], Study] | None = None
-
-
-def _render_shared(number: int) -> RenderedSection:
-    assert _shared is not None
-    declared, ids, study = _shared
-    return render_section(declared[number], study, ids[number])

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reports.statistics.estimates import Array, Estimate, mean_interval
 
@@ -32,7 +32,7 @@ def two_way(values: Array, *, draws: int, seed: int, level: float = 0.95) -> Est
     stretch = (
         math.sqrt(variance)
         / spread
-        * float(stats.t.ppf((1 + level) / 2, df) / stats.norm.ppf((1 + level) / 2))
+        * float(special.stdtrit(df, (1 + level) / 2) / special.ndtri((1 + level) / 2))
     )
     low, high = (np.quantile(means, [(1 - level) / 2, (1 + level) / 2]) - means.mean()) * stretch
     return Estimate(mean, mean + float(low), mean + float(high), n)

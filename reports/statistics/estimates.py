@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from scipy import special
 
 Array = np.ndarray
 
@@ -46,14 +45,14 @@ def mean_interval(
     mean = float(known.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
-    seeds = stats.t.ppf((1 + level) / 2, n - 1) * known.std(ddof=1) / math.sqrt(n)
+    seeds = special.stdtrit(n - 1, (1 + level) / 2) * known.std(ddof=1) / math.sqrt(n)
     return around(mean, math.hypot(seeds, _noise(test_se, level)), n)
 
 
 def _noise(test_se: Sequence[float], level: float) -> float:
     se = np.asarray(test_se, dtype=float)
     se = se[np.isfinite(se)]
-    return float(stats.norm.ppf((1 + level) / 2) * math.sqrt(np.mean(se**2))) if len(se) else 0.0
+    return float(special.ndtri((1 + level) / 2) * math.sqrt(np.mean(se**2))) if len(se) else 0.0
 
 
 def around(value: float, half: float, n: int) -> Estimate:
@@ -78,8 +77,15 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval."""
     if n == 0:
         return NO_ESTIMATE
-    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
-    return _share(successes / n, float(low), float(high), n)
+    return _share(successes / n, *_wilson(successes / n, n, level), n)
+
+
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    """Ends of Wilson's score interval (1927) of a share of n."""
+    z = float(special.ndtri((1 + level) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _share(share: float, low: float, high: float, n: int) -> Estimate:
@@ -109,10 +115,9 @@ def share_over_arms(hits: Array, arm: Array, *, level: float = 0.95) -> Estimate
         effective = float(k)
     elif variance > 0:
         ends = (1 + level) / 2
-        wider = float(stats.norm.ppf(ends) / stats.t.ppf(ends, k - 1)) ** 2
+        wider = float(special.ndtri(ends) / special.stdtrit(k - 1, ends)) ** 2
         effective = min(effective, share * (1 - share) / variance * wider)
-    low, high = proportion_confint(share * effective, effective, alpha=1 - level, method="wilson")
-    return _share(share, float(low), float(high), n)
+    return _share(share, *_wilson(share, effective, level), n)
 
 
 def share_difference(
@@ -124,13 +129,16 @@ def share_difference(
     """
     if not len(first) or not len(second):
         return NO_ESTIMATE
-    ones = [int(np.sum(values)) for values in (first, second)]
     sizes = len(first), len(second)
-    low, high = confint_proportions_2indep(
-        ones[0], sizes[0], ones[1], sizes[1], compare="diff", method="newcomb", alpha=1 - level
+    a, b = (int(np.sum(values)) / n for values, n in zip((first, second), sizes, strict=True))
+    ends = [_wilson(share, n, level) for share, n in zip((a, b), sizes, strict=True)]
+    (low_a, high_a), (low_b, high_b) = ends
+    return Estimate(
+        a - b,
+        a - b - math.hypot(a - low_a, high_b - b),
+        a - b + math.hypot(high_a - a, b - low_b),
+        sum(sizes),
     )
-    value = ones[0] / sizes[0] - ones[1] / sizes[1]
-    return Estimate(value, float(low), float(high), sum(sizes))
 
 
 def stratified_share_difference(
@@ -152,7 +160,7 @@ def stratified_share_difference(
     weights /= weights.sum()
     p = weights @ shares
     n = 1 / (weights[:, None] ** 2 / sizes).sum(0)
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     middle, half = (
         (p + z**2 / (2 * n)) / (1 + z**2 / n),
         z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n),
@@ -184,6 +192,6 @@ def widen(estimate: Estimate, se: float, *, level: float = 0.95) -> Estimate:
         return estimate
     return around(
         estimate.value,
-        math.hypot(estimate.half, float(stats.norm.ppf((1 + level) / 2)) * se),
+        math.hypot(estimate.half, float(special.ndtri((1 + level) / 2)) * se),
         estimate.n,
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from reports.statistics.estimates import NO_ESTIMATE, Estimate
+from study.design.roots import root
 
 
 def improvement(
@@ -36,7 +37,7 @@ def improvement(
     if all(len(a) < 2 and len(b) < 2 for a, b in pairs):
         return Estimate(value, math.nan, math.nan, n)
     # At three seeds a side z covers 90 %; t with the sides' degrees of freedom covers 95 to 97 %.
-    z = float(stats.t.ppf((1 + level) / 2, sum(len(a) + len(b) - 2 for a, b in pairs)))
+    z = float(special.stdtrit(sum(len(a) + len(b) - 2 for a, b in pairs), (1 + level) / 2))
 
     def half(theta: float) -> float:
         spread = sum(_variance(theta, len(a), len(b)) for a, b in pairs) / len(pairs) ** 2
@@ -46,16 +47,12 @@ def improvement(
     low = (
         0.0
         if value == 0
-        else float(
-            optimize.brentq(lambda theta: value - theta - half(theta), 0.0, min(value, 1 - inside))
-        )
+        else float(root(lambda theta: value - theta - half(theta), 0.0, min(value, 1 - inside)))
     )
     high = (
         1.0
         if value == 1
-        else float(
-            optimize.brentq(lambda theta: theta - value - half(theta), max(value, inside), 1.0)
-        )
+        else float(root(lambda theta: theta - value - half(theta), max(value, inside), 1.0))
     )
     return Estimate(value, low, high, n)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from reports.statistics.estimates import NO_ESTIMATE, Estimate, around
 
@@ -53,7 +53,7 @@ def weighted_values(
         return Estimate(value, math.nan, math.nan, n)
     freedom = variance**2 / spread if spread else math.inf
     half = (
-        float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+        float(special.stdtrit(freedom, (1 + level) / 2)) * math.sqrt(variance)
         if math.isfinite(freedom)
         else 0.0
     )

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f
+from scipy import special
 
 from reports.statistics.estimates import Array
 from reports.statistics.terms import Term
@@ -66,7 +66,7 @@ def f_test(values: Array, arm: Array, term: Term, *, draws: int, seed: int) -> T
         float(F[0]),
         term.df,
         error_df,
-        float(f.sf(F[0], term.df, error_df)) if by_distribution else float(p[0]),
+        float(special.fdtrc(term.df, error_df, F[0])) if by_distribution else float(p[0]),
         n,
         blocks,
         0 if by_distribution else draws,

@@ -6,12 +6,12 @@ between blocks cannot pass for an association (Simpson's paradox).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
 
@@ -35,16 +35,32 @@ def _aucs(predictor: Array, success: Array) -> Array:
     """[R] from [R, n]."""
     good = success.sum(1)
     bad = success.shape[1] - good
-    ranks = stats.rankdata(predictor, axis=1) if predictor.size else predictor
+    ranks = _ranks(predictor) if predictor.size else predictor
     above = (ranks * success).sum(1) - good * (good + 1) / 2
     return np.divide(above, good * bad, out=np.full(len(good), math.nan), where=good * bad > 0)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1 within each row [R, n]; equal values share the mean of theirs."""
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    place = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    new = np.ones(values.shape, dtype=bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(new, place, 0), axis=1)
+    ends = np.append(new[:, 1:], np.ones((len(values), 1), dtype=bool), axis=1)
+    last = np.where(ends, place, values.shape[1])
+    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
+    return ranks
 
 
 def _spearmans(x: Array, y: Array) -> Array:
     """[R] from [R, n]."""
     if x.shape[1] < 3:
         return np.full(len(x), math.nan)
-    a, b = (stats.rankdata(values, axis=1) for values in (x, y))
+    a, b = (_ranks(values) for values in (x, y))
     a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
     scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
     return np.divide((a * b).sum(1), scale, out=np.full(len(x), math.nan), where=scale > 0)
@@ -209,13 +225,13 @@ def _interval_of_auc(
     points: _Sorted, size: int, draws: int, seed: int, edges: Sequence[float], tail: float
 ) -> tuple[float, float, float]:
     """Ends of the percentile interval and their Monte-Carlo standard error; NaN if undefined."""
-    rng = np.random.default_rng(seed)
     first = min(draws, max(1000, FIRST_NUMBERS // len(points.arm)))
+    arms, parts_drawn = _drawn_arms(seed, size, first, len(points.arm)), 0
     drawn = np.zeros(0)
     while True:
         for count in _steps(max(first, len(drawn)), len(points.arm)):
-            times = rng.multinomial(size, np.full(size, 1 / size), count).astype(float)
-            won, of = points.count(times)
+            won, of = points.count(arms.part(parts_drawn, count).astype(float))
+            parts_drawn += 1
             drawn = np.append(drawn, np.divide(won, of, out=np.full(count, np.nan), where=of > 0))
         known = drawn[np.isfinite(drawn)]
         if len(known) < 0.9 * len(drawn):
@@ -226,6 +242,28 @@ def _interval_of_auc(
         close = min(abs(float(end) - edge) for end in ends for edge in edges)
         if close >= SETTLED * error or 2 * len(drawn) > MOST_DRAWS:
             return float(ends[0]), float(ends[1]), error
+
+
+class _DrawnArms:
+    """How often each of `size` arms is drawn, in parts of many draws, which it remembers."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.rng, self.size = np.random.default_rng(seed), size
+        self.drawn: list[Array] = []
+
+    def part(self, number: int, count: int) -> Array:
+        """[count, arms]; parts are asked for in order, with equal counts each time."""
+        if number == len(self.drawn):
+            even = np.full(self.size, 1 / self.size)
+            times = self.rng.multinomial(self.size, even, count)
+            self.drawn.append(times.astype(np.int16 if self.size < 2**15 else np.int64))
+        return self.drawn[number]
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_arms(seed: int, size: int, first: int, points: int) -> _DrawnArms:
+    """One for all predictors of the same points: a third of the time goes into drawing."""
+    return _DrawnArms(seed, size)
 
 
 def _steps(draws: int, size: int) -> list[int]:

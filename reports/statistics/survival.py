@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight
+from scipy import special
 
 from reports.formatting import as_number
 from reports.statistics.estimates import NO_ESTIMATE, Array, Estimate
@@ -33,10 +32,15 @@ def unsolved(time: Array, solved: Array) -> Unsolved:
     time, solved = np.asarray(time, dtype=float), np.asarray(solved, dtype=bool)
     if not solved.any():
         return Unsolved(np.array([]), np.array([]), np.array([]))
-    made = SurvfuncRight(time, solved.astype(int))
-    return Unsolved(
-        np.asarray(made.surv_times), np.asarray(made.surv_prob), np.asarray(made.surv_prob_se)
-    )
+    times, place = np.unique(time, return_inverse=True)
+    events = np.bincount(place, weights=solved)
+    at_risk = np.cumsum(np.bincount(place)[::-1])[::-1]
+    times, events, at_risk = (each[events > 0] for each in (times, events, at_risk))
+    left = at_risk - events
+    share = np.cumprod(left / at_risk)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no se once all have solved
+        se = share * np.sqrt(np.cumsum(events / (at_risk * left)))
+    return Unsolved(times, share, se)
 
 
 def unsolved_over_arms(time: Array, solved: Array, arm: Array) -> Unsolved:
@@ -102,7 +106,7 @@ def restricted_mean(time: Array, solved: Array, until: float, *, level: float = 
         out=np.zeros(len(left)),
         where=at_risk > events,
     ).sum()
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(spread * n / (n - 1))
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(spread * n / (n - 1))
     return Estimate(mean, max(0.0, mean - half), min(until, mean + half), n)
 
 
@@ -135,7 +139,7 @@ def mean_over_arms(
     )
     if not math.isfinite(se):
         return found
-    half = max(found.half, float(stats.t.ppf((1 + level) / 2, len(arms) - 1)) * se)
+    half = max(found.half, float(special.stdtrit(len(arms) - 1, (1 + level) / 2)) * se)
     return Estimate(
         found.value, max(0.0, found.value - half), min(until, found.value + half), found.n
     )
