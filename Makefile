@@ -151,7 +151,8 @@ endif
 .venv/.ready: constraints.txt pyproject.toml | .venv/bin/python
 	@{ cat constraints.txt pyproject.toml; echo "$(TORCH)"; } | cksum > .venv/.pins; \
 	if ! cmp -s .venv/.pins .venv/.pins-ready; then \
-	  $(CHOOSE_TORCH); $(INSTALL) -e . && cp .venv/.pins .venv/.pins-ready; fi && touch $@
+	  $(CHOOSE_TORCH); $(INSTALL) -e . && cp .venv/.pins .venv/.pins-ready; fi && \
+	echo "compiling the kernels, once per machine and version" && $(PY) -m study.training.compile && touch $@
 
 # aeon: for its data alone
 .venv/.ready-dev: .venv/.ready

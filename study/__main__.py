@@ -5,12 +5,17 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+from collections.abc import Sequence
 
 from study.config.help import asks_for_help, text
+from study.machine.processes import warm
 from study.machine.system import check_system
 from study.records import StudyError
 
 TRAINING = "study.hydra_command"
+# What every worker needs: the engine, compiled kernels, what probes use of scipy.
+EARLY = ("study.executors.local", "study.kernels.native.loaded", "scipy.linalg")
+NO_TRAINING = ("plan=true", "--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion")
 
 
 def main() -> None:
@@ -27,12 +32,21 @@ def start() -> None:
     try:
         if not asks_for_help(sys.argv[1:]):
             _check_system()
+            _start_early(sys.argv[1:])
             importlib.import_module(TRAINING)
             # Imported objects stay: collecting them again would take as long as planning points.
             gc.freeze()
         main()
     finally:
         gc.freeze()  # saves most of a second when Python exits
+
+
+def _start_early(arguments: Sequence[str]) -> None:
+    """Start the process that workers are forked from, if this command may train: it imports torch
+    and the compiler of the kernels while this process imports torch and plans.
+    """
+    if not any(argument.startswith(NO_TRAINING) for argument in arguments):
+        warm(EARLY)
 
 
 def _check_system() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numba
 import pytest
 import torch
 from threadpoolctl import threadpool_info
@@ -18,8 +20,10 @@ from study.kernels import reference
 from study.kernels.native import layer
 from study.kernels.native.maths import compiled, sigmoid
 from study.kernels.native.vectors import WIDE, load, store, width
+from study.machine.cache import cache_folder
 from study.model import Model
 from study.readouts.last import Last
+from study.training.compile import compile_cell
 from study.training.precision import fixed_numerics
 from tests import ROOT
 
@@ -325,3 +329,16 @@ def test_the_same_on_a_processor_with_narrower_vectors(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert " passed" in done.stdout
+
+
+def test_compiled_code_is_kept_by_version_and_setup_compiles_what_training_and_probes_need():
+    from study.kernels.native import rnn
+
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        kept = Path(rnn.forward._cache.cache_path)
+        assert kept.parent == cache_folder() / "kernels"
+        assert numba.__version__ in kept.name
+    compile_cell((ROOT / "conf" / "cell" / "rnn.yaml").read_text())
+    for function in (rnn.forward, rnn.backward):
+        dtypes = {one.dtype for signature in function.signatures for one in signature[:1]}
+        assert {str(dtype) for dtype in dtypes} >= {"float32", "float64"}

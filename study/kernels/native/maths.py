@@ -6,20 +6,23 @@ import contextlib
 import functools
 import hashlib
 import math
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit
+from numba.core.caching import IndexDataCacheFile
 from numpy.polynomial.chebyshev import cheb2poly, poly2cheb
 
 from study.kernels.native.vectors import FLAGS, chosen, instructions, lanes, load, store, width
+from study.machine.cache import cache_folder
 
 # `contract`: a product and a sum may be fused into one rounding. NaN and Inf keep their meaning.
 # Division by zero is Inf as in torch; a check for it would keep loops from being vectorized.
-# Compiled once per machine, cached beside the source or in the user's cache.
 FASTMATH = {"contract"}
 
 
@@ -34,10 +37,25 @@ def compiled(function: Callable[..., Any], also: Collection[str] = ()) -> Any:
     dispatcher: Any = njit(
         cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy"
     )(function)
-    # private to Numba; without it, a change in one file would not recompile the others
-    with contextlib.suppress(AttributeError):
-        dispatcher._cache._cache_file._source_stamp = SOURCES
+    _keep_by_version(dispatcher._cache)
     return dispatcher
+
+
+def _keep_by_version(cache: Any) -> None:
+    """Let Numba keep a function in our cache folder, by version of Numba and of our sources.
+
+    It would do so beside the source: compiled again, for half a minute, in every new environment
+    and wherever the source cannot be written. Private to Numba: where it changes, its own place is
+    used. NUMBA_CACHE_DIR is respected.
+    """
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        cache._cache_file._source_stamp = SOURCES  # a change in one file recompiles the others
+        if not os.environ.get("NUMBA_CACHE_DIR"):
+            folder = cache_folder() / "kernels" / f"{numba.__version__}-{SOURCES[:16]}"
+            folder.mkdir(parents=True, exist_ok=True)
+            name = cache._impl.filename_base
+            cache._cache_file = IndexDataCacheFile(str(folder), name, SOURCES)
+            cache._cache_path = str(folder)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
