@@ -203,28 +203,48 @@ def _seconds(text: str) -> float:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from reports.documents.fail_if import parse
-    from reports.documents.page import (
-        render,
-    )  # the plotting stack takes a second to load, and the other commands need none of it
-    from reports.documents.watch import watch
+    conditions = []
+    if args.fail_if:
+        from reports.documents.fail_if import parse
 
-    conditions = [parse(text) for text in args.fail_if]
+        conditions = [parse(text) for text in args.fail_if]
     if args.watch:
-        path, broken = watch(
+        from reports.documents.watch import watch
+
+        _, broken = watch(
             args.folder, _config_dirs(args), args.watch, lambda line: print(line, flush=True)
         )
     else:
-        path, page = render(args.folder, _config_dirs(args))
-        broken = page.broken
-        print(page.answer or "No point has been trained yet.")
-        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): {path.absolute().as_uri()}")
+        broken = _written_page(args.folder, _config_dirs(args))
     if broken:
         print(
             f"error: broken sections, shown as such on the page: {', '.join(broken)}",
             file=sys.stderr,
         )
     return max(1 if broken else 0, _judged(args, conditions) if conditions or args.junit else 0)
+
+
+def _written_page(folder: Path, config_dirs: Sequence[Path]) -> Sequence[str]:
+    """Write a study's page, unless it is there and would be the same; its broken sections."""
+    from reports.documents.kept import keep_answer, kept_answer, made_of
+
+    path, broken = folder / "report.html", ()  # type: tuple[Path, Sequence[str]]
+    answer = None if config_dirs else kept_answer(folder)
+    kept = answer is not None
+    if answer is None:
+        # the plotting stack takes a second to load
+        from reports.documents.page import render
+
+        before = made_of(folder) if folder.is_dir() and not config_dirs else ""
+        path, page = render(folder, config_dirs)
+        answer, broken = page.answer, page.broken
+        if before and not broken:
+            keep_answer(folder, before, answer)
+    print(answer or "No point has been trained yet.")
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): {path.absolute().as_uri()}")
+    if kept:
+        print("it is as it was: nothing that it is made of has changed")
+    return broken
 
 
 def _config_dirs(args: argparse.Namespace) -> list[Path]:

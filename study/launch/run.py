@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ def carry_out(
     print_data_warnings(plan, console)
     with leases.alone(STUDY):
         store.check_mine(fingerprint)  # another launch may have been first
-        declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
+        recorded = declare(store, plan, fingerprint, getattr(executor, "workers", 1), leases.id)
     open_log(console, plan.folder)  # not before: a study's folder begins with study.json
     store.tidy(leases.busy())
     set_aside(plan, store, leases, console)
@@ -92,7 +93,8 @@ def carry_out(
         # Left by a launch that was killed, or whose points another one took over.
         checkpoints.tidy(set(store.ids()) - leases.busy())
         store.tidy(leases.busy())
-    close(store, leases, console, seconds=time.monotonic() - start, **counts)
+    facts = {"seconds": time.monotonic() - start, **counts} if recorded else {}
+    close(store, leases, console, **facts)
     print_given_up(shared.given_up, console)
     kept = len(checkpoints.updates(point.id for point in plan.points))
     print_summary(plan, counts, kept, interrupted, console)
@@ -136,7 +138,8 @@ def close(store: Store, leases: Leases, console: Console, **facts: Any) -> None:
     try:
         with leases.alone(STUDY):
             store.write_points_table()
-            store.finish_launch(leases.id, **facts)
+            if facts:
+                store.finish_launch(leases.id, **facts)
     except OSError as error:
         print_line(
             console,
@@ -172,7 +175,10 @@ def set_aside(plan: Plan, store: Store, leases: Leases, console: Console) -> Non
 
 def declare(
     store: Store, plan: Plan, fingerprint: Mapping[str, Any], workers: int, id: str
-) -> None:
+) -> bool:
+    """Write study.json. False, and it stays as it is, if this launch trains nothing and the last
+    one declared the same by the same code: repeating a command leaves a study and its page alone.
+    """
     launch = {
         "id": id,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -191,7 +197,29 @@ def declare(
         "fingerprint": fingerprint,
         "declaration": declaration(plan),
     }
+    if not plan.missing and _declared(store, study, launch):
+        return False
     store.declare(study, launch)
+    return True
+
+
+def _declared(store: Store, study: Mapping[str, Any], launch: Mapping[str, Any]) -> bool:
+    if store.study_damage():
+        return False
+    before = store.study()
+    last = before["launches"][-1] if before["launches"] else {}
+    same = ("device", "planned", "git", "versions")
+    return (
+        last.get("seconds") is not None
+        and all(before.get(key) == value for key, value in _as_stored(study).items())
+        and all(last.get(key) == value for key, value in _as_stored(launch).items() if key in same)
+    )
+
+
+def _as_stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they are read again from JSON."""
+    stored: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return stored
 
 
 def count(store: Store, plan: Plan) -> dict[str, int]:
