@@ -9,6 +9,7 @@ import argparse
 import gc
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,10 +228,11 @@ def _render(args: argparse.Namespace) -> int:
 def _written_page(folder: Path, config_dirs: Sequence[Path]) -> Sequence[str]:
     """Write a study's page, unless it is there and would be the same; its broken sections."""
     from reports.documents.kept import keep_answer, kept_answer, made_of
+    from study.machine.taken import PAGE, POINT, note_taken
 
     path, broken = folder / "report.html", ()  # type: tuple[Path, Sequence[str]]
     answer = None if config_dirs else kept_answer(folder)
-    kept = answer is not None
+    kept, begun = answer is not None, time.monotonic()
     if answer is None:
         # the plotting stack takes a second to load
         from reports.documents.page import render
@@ -238,6 +240,7 @@ def _written_page(folder: Path, config_dirs: Sequence[Path]) -> Sequence[str]:
         before = made_of(folder) if folder.is_dir() and not config_dirs else ""
         path, page = render(folder, config_dirs)
         answer, broken = page.answer, page.broken
+        note_taken("page", time.monotonic() - begun, PAGE + POINT * page.points)
         if before and not broken:
             keep_answer(folder, before, answer)
     print(answer or "No point has been trained yet.")

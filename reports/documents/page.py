@@ -43,8 +43,8 @@ PARALLEL_FROM = 100
 
 @dataclass(frozen=True)
 class Page:
-    """The page's HTML, the text of report.json, frames that sections keep, broken sections, and
-    which recipe to use, in a sentence per task ("" before anything is trained).
+    """The page's HTML, the text of report.json, frames that sections keep, broken sections, which
+    recipe to use, in a sentence per task ("" before anything is trained), and how many points.
     """
 
     text: str
@@ -52,6 +52,7 @@ class Page:
     tables: Mapping[str, pd.DataFrame]
     broken: Sequence[str] = ()
     answer: str = ""
+    points: int = 0
 
 
 def page(
@@ -108,7 +109,7 @@ def page(
     )
     text = unbroken(with_glosses(text, terms))
     answer = use_words(study, summary(study)) if len(study.stored) else ""
-    return Page(text, findings_text(study), tables, broken, answer)
+    return Page(text, findings_text(study), tables, broken, answer, len(study.stored))
 
 
 def _prepare(study: Study, workers: int) -> None:

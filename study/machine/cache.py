@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,6 +20,15 @@ def cache_folder() -> Path:
     """Where this program keeps what it can make again."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path("~/.cache").expanduser()) / "rnn-gradient-study"
+
+
+def machine() -> str:
+    """A name that changes with the processor."""
+    names = [platform.machine(), platform.processor()]
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names += [line for line in lines if line.startswith("model name")][:1]
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
 
 
 def kept_arrays(

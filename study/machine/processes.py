@@ -14,12 +14,15 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+import psutil
 
 from study.machine.orphans import die_with
 from study.machine.signals import LEAVE, WRITE_STACK
@@ -48,6 +51,17 @@ def warm(modules: Sequence[str]) -> None:
     with _settings_of_children():
         multiprocessing.get_context(METHOD).set_forkserver_preload([DIES_WITH_PARENT, *modules])
         forkserver.ensure_running()
+
+
+def age() -> float:
+    """Seconds since this process was started."""
+    return time.time() - psutil.Process().create_time()
+
+
+def is_command() -> bool:
+    """Whether this process was started to carry out one command, as by `python -m study`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return str(getattr(spec, "name", "")).startswith("study.")
 
 
 def start(target: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:

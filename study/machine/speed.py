@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
-import platform
 import time
-from pathlib import Path
 
 import torch
 
-from study.machine.cache import cache_folder
+from study.machine.cache import cache_folder, machine
 
 REFERENCE = 2.8e-3  # CPU seconds of the benchmark on the machine that costs of groups are timed on
 REPEATS, STEPS = 10, 100
@@ -40,11 +37,7 @@ def slowness() -> float:
 
 def _machine() -> str:
     """Changes with the processor and with torch."""
-    names = [platform.machine(), platform.processor(), torch.__version__]
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names += [line for line in lines if line.startswith("model name")][:1]
-    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+    return f"{machine()} {torch.__version__}"
 
 
 def _seconds() -> float:

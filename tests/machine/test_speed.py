@@ -11,6 +11,7 @@ import pytest
 
 from study.launch.estimate import around, training
 from study.machine import speed
+from study.machine.taken import LAST, note_taken
 
 
 @pytest.fixture
@@ -59,3 +60,21 @@ def test_training_takes_longer_on_a_slower_machine_and_no_less_than_its_longest_
     assert training([group(10, model={})], 2, "cpu") == 10, "a model of one's own is timed itself"
     assert training([], 2, "cpu") == 0
     assert around(100) > around(10) > 0
+
+
+def test_estimates_follow_the_best_of_the_last_times_that_something_took(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(speed, "_seconds", lambda: 2 * speed.REFERENCE)
+    guessed = around(100)
+    for seconds in (50, 30, 40):  # 30 while the machine was idle
+        note_taken("start", seconds, 10)
+        note_taken("page", seconds, 10)
+    assert around(100) == pytest.approx(guessed * 3 / 2)
+    for _ in range(LAST):
+        note_taken("page", 20, 10)
+        note_taken("page", 1e6, 10)  # suspended
+        note_taken("start", 20, 10)
+    assert around(100) == pytest.approx(guessed)
+    cache.with_name("taken.json").write_text('{"no": []}')
+    assert around(100) == pytest.approx(guessed)
