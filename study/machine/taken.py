@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from study import __version__
@@ -22,8 +23,8 @@ PAGE, POINT = 4.0, 0.03
 
 
 def note_taken(what: str, seconds: float, expected: float) -> None:
-    """Remember that something took `seconds` where `expected` were."""
-    if expected <= 0 or not LEAST <= (ratio := seconds / expected) <= MOST:
+    """Remember that something took `seconds` where `expected` were, unless much else runs here."""
+    if overloaded() or expected <= 0 or not LEAST <= (ratio := seconds / expected) <= MOST:
         return
     kept = _read()
     kept[what] = [*kept.get(what, []), round(ratio, 4)][-LAST:]
@@ -31,6 +32,11 @@ def note_taken(what: str, seconds: float, expected: float) -> None:
         path = _path()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({_key(): kept}), encoding="utf-8")
+
+
+def overloaded() -> bool:
+    """Whether more than two processes run for each core; a launch has one."""
+    return os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
 
 
 def ratio_taken(what: str) -> float | None:

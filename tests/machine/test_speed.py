@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from study.launch.estimate import around, training
-from study.machine import speed
+from study.machine import speed, taken
 from study.machine.taken import LAST, note_taken
 
 
@@ -66,6 +66,7 @@ def test_estimates_follow_the_best_of_the_last_times_that_something_took(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(speed, "_seconds", lambda: 2 * speed.REFERENCE)
+    monkeypatch.setattr(taken, "overloaded", lambda: False)
     guessed = around(100)
     for seconds in (50, 30, 40):  # 30 while the machine was idle
         note_taken("start", seconds, 10)
@@ -75,6 +76,9 @@ def test_estimates_follow_the_best_of_the_last_times_that_something_took(
         note_taken("page", 20, 10)
         note_taken("page", 1e6, 10)  # suspended
         note_taken("start", 20, 10)
+    assert around(100) == pytest.approx(guessed)
+    monkeypatch.setattr(taken, "overloaded", lambda: True)
+    note_taken("start", 15, 10)
     assert around(100) == pytest.approx(guessed)
     cache.with_name("taken.json").write_text('{"no": []}')
     assert around(100) == pytest.approx(guessed)
