@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Drawing
@@ -239,6 +238,8 @@ def drawing(
         dtype=float,
     )
     low, high = min(np.nanmin(health), LEAST), max(np.nanmax(health), 0.0) + 0.25
+    import seaborn as sns  # with scipy.stats and statsmodels a second to import
+
     better = sns.color_palette("crest", as_cmap=True)
     # Bright is good, as in the panel beside it.
     shades = better.reversed() if study.higher_is_better else better
@@ -311,6 +312,8 @@ def panel(
 
     An arm without a number is hatched; a combination without an arm stays empty.
     """
+    import seaborn as sns
+
     low, high = span if span[1] > span[0] else (span[0] - 0.5, span[0] + 0.5)
     sns.heatmap(
         values,
