@@ -80,7 +80,7 @@ def test_a_good_configuration_passes():
         ),
         (
             {"cell": {"_target_": "tests.config.test_check.WrongStep"}},
-            "step of WrongStep must return [M, B, hidden]",
+            "step of WrongStep must return [M, B, width]",
         ),
         (
             {"cell": {"_target_": "tests.config.test_check.RaisingStep"}},
