@@ -238,7 +238,7 @@ def isolated(text: str) -> str:
 
 
 def levels(labels: Mapping[str, object]) -> str:
-    return " · ".join(level(factor, label) for factor, label in labels.items()) or "the only arm"
+    return " · ".join(level(factor, label) for factor, label in labels.items()) or "the only recipe"
 
 
 def shorten(text: str, length: int) -> str:

@@ -12,7 +12,7 @@ COLUMNS = (
     ("validation scores", "val_score"),
     ("the score of a guess that ignores the sequence", "baseline"),
     ("whether a run diverged", "diverged"),
-    ("how credit travels (transport, states, verdicts)", "verdict"),
+    ("how the gradient travels (states, verdicts)", "verdict"),
     ("clip rates", "clip_rate"),
     ("numbers of trained values", "params"),
     ("seconds", "seconds"),

@@ -180,4 +180,4 @@ def share_over_arms_words(hits: pd.Series, arms: pd.Series) -> str:
 def unit_words(points: pd.DataFrame, key: str) -> str:
     """What varies independently within a level: arms, or networks if each level is one arm."""
     pooled = bool((points.groupby(key, observed=True)["arm"].nunique() > 1).any())
-    return "arms, whose networks are alike" if pooled else "networks"
+    return "recipes, whose networks are alike" if pooled else "networks"

@@ -121,7 +121,7 @@ class Association:
         solved, rest = one.successes, one.auc.n - one.successes
         text = f"{solved} of {count(one.auc.n, 'judged network')} solved their task"
         if min(solved, rest) >= FEWEST:
-            return f"{text}, in arms too few or too alike for an interval"
+            return f"{text}, in recipes too few or too alike for an interval"
         few = f"{solved} that did" if solved < rest else f"{rest} that did not"
         return f"{text}; the {few} are too few to compare"
 
@@ -251,7 +251,7 @@ def association_words(found: Association) -> str:
         return f"Of {count(found.pooled.auc.n, 'judged network')} {found.pooled.successes} solved"
     if found.too_few:
         return found.too_few
-    rests = f"n = {found.pooled.auc.n} points in {found.pooled.arms} arms"
+    rests = f"n = {found.pooled.auc.n} networks in {found.pooled.arms} recipes"
     inside = [(key, one.auc) for key, one in found.within.items() if known(one.auc.value)]
     inside.sort(key=lambda pair: pair[1].value)
     if len(inside) == 1:
@@ -265,7 +265,7 @@ def association_words(found: Association) -> str:
         within = ""
     if found.alike:
         within += f"; alike in everything but the seed {words(found.alike.auc)}"
-    return f"AUC {words(found.pooled.auc)} over all points{within}; {rests}"
+    return f"AUC {words(found.pooled.auc)} over all networks{within}; {rests}"
 
 
 def brief_words(found: Association) -> str:
@@ -280,15 +280,15 @@ def brief_words(found: Association) -> str:
             if known(one.auc.low) and one.auc.low <= 0.5 <= one.auc.high
         }
         if not known_lows:
-            return f"AUC {words(found.pooled.auc)} over all points; {why}"
+            return f"AUC {words(found.pooled.auc)} over all networks; {why}"
         key = min(known_lows, key=lambda name: known_lows[name].low)
         pooled = number(found.pooled.auc.value)
-        return f"AUC {pooled} over all points; within {key} {words(known_lows[key])}"
+        return f"AUC {pooled} over all networks; within {key} {words(known_lows[key])}"
     within = [one.auc.value for one in found.within.values() if known(one.auc.value)]
     low, high = (number(end(within)) if within else "" for end in (min, max))
     span = low if low == high else f"{low} to {high}"
     inside = f"; within one factor at a time {span}" if within else ""
-    return f"AUC {words(found.pooled.auc)} over all points{inside}"
+    return f"AUC {words(found.pooled.auc)} over all networks{inside}"
 
 
 def prediction_words(
@@ -304,18 +304,18 @@ def prediction_words(
         return ""
     if not known(effect.value) or found.too_few:
         return (
-            f"Whether transport {when} (D) goes with solving the task cannot be determined here:"
-            f" {why}."
+            f"Whether the remaining gradient {when} goes with solving the task cannot be"
+            f" determined here: {why}."
         )
     said = {
-        HOLDS: "goes with solving the task here: the more is carried, the more often solved, within"
+        HOLDS: "goes with solving the task here: the more is left, the more often solved, within"
         " every factor",
-        OPPOSITE: "goes against solving the task here: the more is carried, the less often solved,"
+        OPPOSITE: "goes against solving the task here: the more is left, the less often solved,"
         " within every factor",
         MIXED: "goes with solving the task at some levels here and against it at others",
     }.get(word, "is not shown to go with solving the task here")
     return (
-        f"Transport at the judged lag {when} (D) {said}"
+        f"The remaining gradient at the judged lag {when} {said}"
         f" ({brief_words(found) if brief else association_words(found)})."
         f"{'' if brief else _by_level(study, found)}{_explosions(study) if share >= 1 else ''}"
     )
@@ -327,7 +327,7 @@ def _explosions(study: Study) -> str:
     if not n:
         return ""
     carry = "it carries" if n == 1 else "they carry"
-    return f" {count(n, 'network')} end exploding, and to D {carry} most."
+    return f" {count(n, 'network')} end exploding, and {carry} most."
 
 
 def _by_level(study: Study, found: Association) -> str:

@@ -28,7 +28,8 @@ def caveats(study: Study, arms: pd.DataFrame, points: pd.DataFrame, trusted: int
     sentences += [text for text in others if text]
     if len(study.outside_grid):
         sentences.append(
-            f"{count(len(study.outside_grid), 'stored point')} outside the declared grid left out."
+            f"{count(len(study.outside_grid), 'stored network')} outside the declared grid left"
+            " out."
         )
     return sentences
 
@@ -39,12 +40,12 @@ def _few_seeds(study: Study, arms: pd.DataFrame, trusted: int) -> list[str]:
         return []
     pooled = (
         "; which can be told apart from the recommended one rests on the spread over seeds pooled"
-        " over all arms"
+        " over all recipes"
     )
     return [
-        f"{count(seeds, 'seed')} per arm: single arms are shown"
+        f"{count(seeds, 'seed')} per recipe: single recipes are shown"
         f" {'with their intervals' if seeds > 1 else 'without intervals'} and not tested against"
-        " each other one by one (no permutation test of two arms can reach p < .05 below 4 seeds"
+        " each other one by one (no permutation test of two recipes can reach p < .05 below 4 seeds"
         f" each){pooled if seeds > 1 and recommended else ''}."
     ]
 
@@ -58,14 +59,14 @@ def lost_networks(study: Study, points: pd.DataFrame) -> list[str]:
         where = diverged[key].value_counts()
         dropped = ", never dropped" if worst_words(study) == WORST else ""
         sentences.append(
-            f"{count(len(diverged), 'point')} diverged"
+            f"{count(len(diverged), 'network')} diverged"
             f" ({listing(f'{n} {level(key, name)}' for name, n in where.items())})"
             f" and {_counts_with(study, len(diverged))}{dropped}."
         )
     silent = tally(points).silent
     if silent:
         sentences.append(
-            f"{count(silent, 'point')} diverged silently:"
+            f"{count(silent, 'network')} diverged silently:"
             f" {OUTCOME_SYMBOLS['silently diverged']} back at the baseline or above it with nothing"
             f" non-finite, and {_counts_with(study, silent)}, whatever the best validation was."
         )
@@ -82,16 +83,16 @@ def _adopted(study: Study, arms: pd.DataFrame) -> list[str]:
     sentences = []
     if len(arms) > 1 and leaders(study):
         sentences.append(
-            "The first arm was chosen on these runs, so its score is optimistic; fresh ones would"
-            " say by how much."
+            "The first recipe was chosen on these runs, so its score is optimistic; fresh ones"
+            " would say by how much."
         )
     if study.replicates:
         sentences.append(
-            "There is no column of seeds: rows of one arm count as its replicates, and it is not"
+            "There is no column of seeds: rows of one recipe count as its replicates, and it is not"
             " known whether they differ in a seed alone."
         )
     sentences.append(
-        "Settings that are no column may differ between arms: whether each was tuned alike, and on"
-        " the same data, was not recorded."
+        "Settings that are no column may differ between recipes: whether each was tuned alike, and"
+        " on the same data, was not recorded."
     )
     return sentences

@@ -39,7 +39,7 @@ def judge_ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged
         for _, row in study.arms.iterrows()
     }
     found, text, least = NO_ESTIMATE, "", float(claim["least"]) * unit
-    why = "there are fewer than two arms to rank"
+    why = "there are fewer than two recipes to rank"
     idle = [
         side
         for side, arms in (("better", compared.first), ("worse", compared.second))
@@ -47,7 +47,7 @@ def judge_ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged
     ]
     if len(compared.blocks) > 1 and idle:
         sides = " and with ".join(levels(side_here(study, claim[side])) for side in idle)
-        why = f"with {sides} no arm learned anything that it could be ranked by"
+        why = f"with {sides} no recipe learned anything that it could be ranked by"
     elif len(compared.blocks) > 1:
         (a, second_a, at_a), (b, second_b, at_b) = (
             _best_two(study, points, arms, names) for arms in (compared.first, compared.second)
@@ -73,7 +73,7 @@ def judge_ranking(study: Study, claim: Mapping[str, Any], unit: float) -> Judged
         )
     word = NOT_DECIDED if why else strength(found, least)
     if word == TOO_SMALL:
-        word, why = NOT_DECIDED, "the best arms are too close to be ranked"
+        word, why = NOT_DECIDED, "the best recipes are too close to be ranked"
     return claim_of(
         study,
         claim,
@@ -123,8 +123,8 @@ def judge_association(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     word, effect, why = found.judged(least, direction)
     solved = points["value"].tolist()
     measure = (
-        f"AUC − .5 of D {'at initialization' if claim['by'] == 'auc_D_init' else 'at the end'}"
-        " for solved"
+        "AUC − .5 of the remaining gradient"
+        f" {'at initialization' if claim['by'] == 'auc_D_init' else 'at the end'} for solved"
     )
     return claim_of(
         study,
@@ -151,7 +151,7 @@ def judge_all_or_none(study: Study, claim: Mapping[str, Any]) -> JudgedClaim:
     others = points[~points["id"].isin(solved["id"])]
     carrying, n = int(solved["value"].sum()), len(solved)
     share = share_over_arms(solved["value"].to_numpy(), solved["arm"].to_numpy(), level=LEVEL)
-    over = "over arms" if solved["arm"].nunique() > 1 else "over networks"
+    over = "over recipes" if solved["arm"].nunique() > 1 else "over networks"
     effect = Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, n)
     least = 0.5 - float(claim["least"])
     word, why = NOT_DECIDED, "no network solved its task at the end"
@@ -186,7 +186,7 @@ def _what_would_decide(solved: pd.DataFrame, least: float) -> str:
     then = Estimate(many.value - 0.5, many.low - 0.5, many.high - 0.5, many.n)
     if strength(then, least) != NOT_DECIDED:
         return "more solved networks would decide it"
-    return "more arms would decide it; more seeds of these would not"
+    return "more recipes would decide it; more seeds of these would not"
 
 
 def _others(carry: pd.Series) -> str:

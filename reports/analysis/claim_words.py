@@ -107,7 +107,7 @@ def side_values(one: JudgedClaim, which: int) -> str:
     """A side's mean, arms weighing as in the effect; or how many of how many, and the share."""
     values = one.values[which]
     if not len(values):
-        return "no point"
+        return "no network"
     if one.share:
         return f"{int(sum(values))} of {len(values)} ({_shares(values)})"
     mean, sd = _mean_and_sd(values)

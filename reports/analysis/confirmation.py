@@ -157,7 +157,7 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
     first, *others = confirmed.arms
     sentence = (
         f"Confirmed on {count(len(confirmed.seeds), 'fresh seed')}: {first.label}, the"
-        f" recommended arm, has a mean test {study.metric} of {with_interval(first.estimate, 3)}"
+        f" recommended recipe, has a mean test {study.metric} of {with_interval(first.estimate, 3)}"
         f" (on the seeds that chose it: {score_number(first.screening.value, 3)})."
     )
     if not others:
@@ -175,7 +175,7 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
             f" It cannot be distinguished from {listing(_against_first(one) for one in level)}."
         )
     return (
-        sentence + " Tests: permutation of seeds between two arms, Holm over"
+        sentence + " Tests: permutation of seeds between two recipes, Holm over"
         f" {count(len(others), 'comparison')}."
     )
 

@@ -76,7 +76,8 @@ def miscounted(study: Study, every: Sequence[Finding]) -> list[str]:
     }
     counts = {one.measure: one.effect for one in every if one.kind == "count"}
     return [
-        f"{measure}: {counts[measure].value * counts[measure].n:.0f} networks, and {number} by arm"
+        f"{measure}: {counts[measure].value * counts[measure].n:.0f} networks, and {number} by"
+        " recipe"
         for measure, number in by_arm.items()
         if measure in counts and round(counts[measure].value * counts[measure].n) != number
     ]

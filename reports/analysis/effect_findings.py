@@ -120,5 +120,5 @@ def _strength(decided: Decided) -> str:
 
 def _why(decided: Decided) -> str:
     if not decided.testable:
-        return "no two arms differ in this alone, or one seed per arm"
+        return "no two recipes differ in this alone, or one seed per recipe"
     return "" if decided.shown else f"corrected p {corrected_p(decided)}"

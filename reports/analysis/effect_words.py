@@ -166,7 +166,7 @@ def _notes(one: Effect) -> list[str]:
     """What limits an average."""
     notes = []
     if one.alike[0] < one.alike[1]:
-        notes.append(f"over the {one.alike[0]} of {one.alike[1]} arms that differ in it alone")
+        notes.append(f"over the {one.alike[0]} of {one.alike[1]} recipes that differ in it alone")
     if one.varies_with:
         notes.append(f"how much depends on {listing(one.varies_with)}")
     if one.confounded:
@@ -254,7 +254,9 @@ def _confounding(study: Study, found: TermsShown, one: Confounded) -> str:
         ),
         None,
     )
-    text = f"{listing(one.factors)} are confounded in the arms that are there: {apart_words(one)}"
+    text = (
+        f"{listing(one.factors)} are confounded in the recipes that are there: {apart_words(one)}"
+    )
     if share is not None:
         text += (
             f". {share_words(share)} of the variance of {measure_text(study, found.by)} goes with"
@@ -262,7 +264,7 @@ def _confounding(study: Study, found: TermsShown, one: Confounded) -> str:
             " to one"
         )
     example = " · ".join(level(key, name) for key, name in one.missing.items())
-    return f"{text}. An arm with {example} would begin to separate them."
+    return f"{text}. A recipe with {example} would begin to separate them."
 
 
 def apart_words(one: Confounded) -> str:
@@ -271,12 +273,12 @@ def apart_words(one: Confounded) -> str:
         key: all(len(island) == 1 for island in islands) for key, islands in one.islands.items()
     }
     if all(whole.get(key) for key in one.factors):
-        return "no two arms differ in one of them alone"
+        return "no two recipes differ in one of them alone"
     parts: list[str] = []
     for key, islands in one.islands.items():
         groups = [" or ".join(level(key, name) for name in island) for island in islands]
         between = "" if whole[key] else f" between {listing(groups)}"
-        lead = "none" if parts else "no two arms differ"
+        lead = "none" if parts else "no two recipes differ"
         parts.append(f"{lead} in {key} alone{between}")
     return ", and ".join(parts)
 
@@ -290,13 +292,13 @@ def close_words(one: Decided) -> str:
 
 
 def measure_text(study: Study, by: str) -> str:
-    return f"test {study.metric}" if by == "score" else "transport D at the end"
+    return f"test {study.metric}" if by == "score" else "the remaining gradient at the end"
 
 
 def _better(by: str, *, than: bool) -> str:
     if by == "score":
         return "is better than" if than else "is better"
-    return "has a higher D than" if than else "has the higher D"
+    return "keeps more of the gradient than" if than else "keeps more of the gradient"
 
 
 def _with_ends(one: Estimate) -> str:
@@ -400,4 +402,4 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
 def _over_some(one: Effect) -> str:
     """That not all arms with either level are compared, if so."""
     same, of = one.alike
-    return f", over the {same} of {of} arms alike in all else" if same < of else ""
+    return f", over the {same} of {of} recipes alike in all else" if same < of else ""

@@ -24,8 +24,8 @@ def different_stopping_points(points: pd.DataFrame) -> str:
         return ""
     are = "was" if early.sum() == 1 else "were"
     text = (
-        f"{early.sum()} of {count(len(points), 'point')} {are} trained no further once the task was"
-        f" solved, after {_span(made)} updates"
+        f"{early.sum()} of {count(len(points), 'network')} {are} trained no further once the task"
+        f" was solved, after {_span(made)} updates"
     )
     text += f", the others for up to {int(planned.max()):,}" if len(planned) else ""
     return f"{text}: a difference in score may be one of training time."
@@ -53,8 +53,8 @@ def judged_by(study: Study) -> str:
         parts.append(_streaks(early))
     if len(diverged):
         parts.append(f"of {_points(diverged)} that diverged, the last finite one")
-    which = f" of the {len(study.sampled):,} sampled points" if study.sampling_note else ""
-    text = f"End states{which} are medians of D and U over the last probes: {'; '.join(parts)}."
+    which = f" of the {len(study.sampled):,} sampled networks" if study.sampling_note else ""
+    text = f"End states{which} are medians over the last probes: {'; '.join(parts)}."
     return text + _again(study, points)
 
 
@@ -90,7 +90,7 @@ def judged_probes(study: Study, points: pd.DataFrame) -> pd.DataFrame:
 
 def _points(judged: pd.DataFrame) -> str:
     n = judged["id"].nunique()
-    return f"the {count(n, 'point')}" if n > 1 else "the point"
+    return f"the {count(n, 'network')}" if n > 1 else "the network"
 
 
 def _shares(judged: pd.DataFrame) -> str:
@@ -133,8 +133,8 @@ def _again(study: Study, points: pd.DataFrame) -> str:
         return ""
     lost = sum(id not in points.index for id in again)
     text = (
-        f" The version that stored {count(len(again), 'point')} also counted probes from before"
-        " the end: here they are judged again, while the stored table of points has the earlier"
+        f" The version that stored {count(len(again), 'network')} also counted probes from before"
+        " the end: here they are judged again, while the stored table of networks has the earlier"
         " end states"
     )
     return f"{text}; {lost} cannot be judged without their probes." if lost else f"{text}."

@@ -71,7 +71,7 @@ def _counts(study: Study) -> list[Finding]:
             measure,
             "",
             share_over_arms(hits[among].to_numpy(), points.loc[among, "arm"].to_numpy()),
-            rule="share of points; 95 % interval over arms, whose seeds are alike",
+            rule="share of networks; 95 % interval over recipes, whose seeds are alike",
             sentence=f"{measure[0].upper()}{measure[1:]}: {int(hits[among].sum())} of"
             f" {count(int(among.sum()), 'network')}.",
         )
@@ -96,14 +96,14 @@ def _recommendations(study: Study) -> list[Finding]:
                 f"test {study.metric}",
                 NOT_DECIDED if found.undecided or close is None else HOLDS,
                 first["score"],
-                rule="fewest lost, most solved at the end, mean validation score; arms whose test"
-                " score lies within a simultaneous interval cannot be told apart",
+                rule="fewest lost, most solved at the end, mean validation score; recipes whose"
+                " test score lies within a simultaneous interval cannot be told apart",
                 why=(
                     ""
                     if close == 0
-                    else "one seed per arm"
+                    else "one seed per recipe"
                     if close is None
-                    else f"{count(close, 'other arm')} cannot be told apart from it"
+                    else f"{count(close, 'other recipe')} cannot be told apart from it"
                 ),
                 sentence=f"Recommended{f' on {problem.name}' if problem.name else ''}: {subject}.",
                 points=_ids(study, found.first),
@@ -129,13 +129,14 @@ def _associations(study: Study) -> list[Finding]:
         made.append(
             Finding(
                 "association",
-                f"D {when}",
+                f"remaining gradient {when}",
                 "solved at the end (AUC − .5)",
                 word,
                 effect,
                 rule="AUC apart from .5 among networks that share a level, for every factor",
                 why=why,
-                sentence=f"D {when} and solving the task: {association_words(found)}.",
+                sentence=f"The remaining gradient {when} and solving the task:"
+                f" {association_words(found)}.",
                 points=tuple(str(id) for id in study.for_listing(points)["id"]),
             )
         )
@@ -154,7 +155,7 @@ def _flattery(study: Study) -> list[Finding]:
             study.metric,
             word,
             found.mean,
-            rule="mean over arms with a 95 % t interval over seeds",
+            rule="mean over recipes with a 95 % t interval over seeds",
             why="there is no interval apart from 0" if word == NOT_DECIDED else "",
             sentence=flattery_words(study),
         )

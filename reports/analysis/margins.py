@@ -52,14 +52,14 @@ def _close(study: Study) -> str:
     parts = []
     if len(near):
         parts.append(
-            f"{len(near)} of {count(int(begin.notna().sum()), 'point')}{initial_networks(near)}"
+            f"{len(near)} of {count(int(begin.notna().sum()), 'network')}{initial_networks(near)}"
             f" {'starts' if len(near) == 1 else 'start'}"
         )
     if ends:
-        of = f" of {count(len(end), 'point')}" if not parts else ""
+        of = f" of {count(len(end), 'network')}" if not parts else ""
         parts.append(f"{ends}{of} {'ends' if ends == 1 else 'end'}")
     text = (
-        f"{' and '.join(parts)} less than half a decade from another class: there the verdict"
+        f"{' and '.join(parts)} less than half a power of ten from another class: there the verdict"
         " depends on where the limit lies."
     )
     opened = points[points["verdict"].eq("opens")]
@@ -90,7 +90,7 @@ def _other_at_last(study: Study) -> str:
     last = _of_network(study).groupby("id").tail(1).set_index("id")["state"].astype(object)
     end = points["state"].reindex(last.index).dropna()
     other = int((last.reindex(end.index) != end).sum())
-    are = "point is" if other == 1 else "points are"
+    are = "network is" if other == 1 else "networks are"
     return (
         f"{other} {are} of another class at the very last probe than the median of the last probes"
         " says, which is the end state."

@@ -95,9 +95,13 @@ MEASURES: Mapping[str, Measure] = {
     "opens": Measure("opened", _is("verdict", "opens"), True, True),
     "carries": Measure("carrying at the end", _is("state", "carrying"), True, True),
     "D_init": Measure(
-        "D at initialization", lambda study, points: points["D_init"].astype(float), True
+        "remaining gradient at initialization",
+        lambda study, points: points["D_init"].astype(float),
+        True,
     ),
-    "D": Measure("D at the end", lambda study, points: points["D"].astype(float), True),
+    "D": Measure(
+        "remaining gradient at the end", lambda study, points: points["D"].astype(float), True
+    ),
 }
 
 

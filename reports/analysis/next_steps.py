@@ -68,11 +68,11 @@ def _tune(study: Study, arms: pd.DataFrame) -> str:
         return ""
     several = "optimizer" in study.factors and rates
     same = (
-        f"Tune the learning rate: it is the same for every arm of an optimizer ({rates}), and"
-        " arms and optimizers were compared at these rates alone"
+        f"Tune the learning rate: it is the same for every recipe of an optimizer ({rates}), and"
+        " recipes and optimizers were compared at these rates alone"
         if several
-        else "Tune the learning rate: it is the same for every arm"
-        f"{f' ({rates})' if rates else ''}, and arms were compared at this rate alone"
+        else "Tune the learning rate: it is the same for every recipe"
+        f"{f' ({rates})' if rates else ''}, and recipes were compared at this rate alone"
     )
     return f"{same}; tuning may change more than anything above."
 
@@ -81,7 +81,7 @@ def _confirm(study: Study, arms: pd.DataFrame) -> str:
     if len(arms) < 2 or confirmation(study) is not None or not leaders(study):
         return ""
     several = len(leaders(study)) > 1
-    first = "the recommended arms were" if several else "the recommended arm was"
+    first = "the recommended recipes were" if several else "the recommended recipe was"
     scores = "their scores are" if several else "its score is"
     return (
         f"Confirm: {first} chosen on these seeds, so {scores} optimistic; fresh seeds show by how"
@@ -109,16 +109,16 @@ def _more_seeds(study: Study) -> str:
     need = seeds_for(apart / spread, [1.0, -1.0], 2, floor / spread)
     if need:
         return (
-            f"More seeds: with about {need:,} per arm, a difference as large as the one measured"
-            " between the recommended arm and the runner-up would be found (80 % power, one test at"
-            " .05)."
+            f"More seeds: with about {need:,} per recipe, a difference as large as the one measured"
+            " between the recommended recipe and the runner-up would be found (80 % power, one"
+            " test at .05)."
         )
     if apart <= floor:
         return (
-            "More test examples: the recommended arm and the runner-up differ by less than this"
+            "More test examples: the recommended recipe and the runner-up differ by less than this"
             " test set resolves, however many seeds there are."
         )
     return (
-        f"More seeds: it would take over {MAX_SEEDS:,} per arm to find a difference as small as the"
-        " one between the recommended arm and the runner-up."
+        f"More seeds: it would take over {MAX_SEEDS:,} per recipe to find a difference as small as"
+        " the one between the recommended recipe and the runner-up."
     )

@@ -39,9 +39,10 @@ def what_would_decide(
         seeds = len(study.seeds)
         if seeds > 1:
             return (
-                f"an arm has {fewest} value of its {count(seeds, 'seed')}, so there is no interval"
+                f"a recipe has {fewest} value of its {count(seeds, 'seed')}, so there is no"
+                " interval"
             )
-        return "one seed per arm has no interval; a second seed would give one"
+        return "one seed per recipe has no interval; a second seed would give one"
     noise = weighted_noise(study, compared.weights) if by == "score" else 0.0
 
     def word(seeds: int) -> str:
@@ -57,13 +58,13 @@ def what_would_decide(
                 "no number of seeds would decide it: the noise of the test set alone is larger"
                 " than the distance from what was found to what decides"
             )
-        return f"over {MOST:,} more seeds per arm would be needed if the effect is as measured"
+        return f"over {MOST:,} more seeds per recipe would be needed if the effect is as measured"
     place = bisect.bisect_left(numbers, True, key=lambda seeds: word(seeds) != NOT_DECIDED)
     decided = word(numbers[place])
     how = HOW.get(decided) or f"{decided} (less than {score_number(least, 3)})"
     return (
-        f"about {count(place + 1, 'more seed')} per arm would decide it, as {how}, if the effect is"
-        " as measured"
+        f"about {count(place + 1, 'more seed')} per recipe would decide it, as {how}, if the"
+        " effect is as measured"
     )
 
 

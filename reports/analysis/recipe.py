@@ -26,7 +26,8 @@ from study.store.privacy import private
 DROPPED = ("name", "plan", "reprobe", "seed", "store.folder")
 
 NOTHING_LEARNED = (
-    "No arm is recommended: the networks of every arm are stuck at the memoryless baseline, lost,"
+    "No recipe is recommended: the networks of every recipe are stuck at the memoryless baseline,"
+    " lost,"
     " or on average no better than it on validation, so nothing has been learned that a recipe"
     " could be chosen by."
 )
@@ -78,7 +79,7 @@ class Recipe:
         if one["ended"] == other["ended"] == 1 and all(
             one[name] == other[name] for name in ("lost", "solved")
         ):
-            ended = "its networks and the next arm's ended when they met it"
+            ended = "its networks and the next recipe's ended when they met it"
             return f"meeting the rule soonest, as {ended}"
         for column, words in (
             ("lost", "the fewest lost seeds"),

@@ -68,7 +68,7 @@ def _first(study: Study, by_arm: pd.DataFrame, task: str, found: Recipe) -> str:
     if study.recorded("diverged"):
         score += f", lost {first['lost'] or 'none'}"
     if len(found.order) < 2:
-        return f"{f'On {task} there' if task else 'There'} is one arm with a score: {score}."
+        return f"{f'On {task} there' if task else 'There'} is one recipe with a score: {score}."
     text = f"{on}{_short(study, by_arm, found.first)} (by {found.chosen_by}): {score}."
     again = confirmation(study)
     fresh = (
@@ -90,21 +90,23 @@ def _lead_words(found: Recipe, metric: str) -> str:
     if found.ranked.loc[found.first, "ended"] == 1:
         return ""  # scores are those of the moment at which the rule was met
     if found.close is None:
-        return "Which of the others are as good is not known from one seed per arm."
+        return "Which of the others are as good is not known from one seed per recipe."
     if found.undecided:
         return (
-            "The other arm cannot be distinguished from it."
+            "The other recipe cannot be distinguished from it."
             if others == 1
             else f"Its lead over the other {others} may be chance: none can be told apart from it."
         )
     if found.close:
         apart = others - len(found.close)
         return (
-            f"Of the other {others} arms {apart} can be told apart from it by test {metric} (with"
-            f" intervals that hold for all of them), and {len(found.close)} cannot be"
+            f"Of the other {others} recipes {apart} can be told apart from it by test {metric}"
+            f" (with intervals that hold for all of them), and {len(found.close)} cannot be"
             " distinguished."
         )
-    return f"The other {'arm' if others == 1 else f'{others} arms'} can be told apart from it."
+    return (
+        f"The other {'recipe' if others == 1 else f'{others} recipes'} can be told apart from it."
+    )
 
 
 def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
@@ -115,7 +117,7 @@ def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     arm, seconds, of_first = quick
     name = _short(study, by_arm, arm)
     return (
-        f" Of these {name} trains quickest ({number(seconds, 1)} s a point against"
+        f" Of these {name} trains quickest ({number(seconds, 1)} s a network against"
         f" {number(of_first, 1)} s)."
     )
 
@@ -152,10 +154,10 @@ def _over_problems(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> str
     keys = listing([short_name(key) for key in study.problems[0].levels])
     learned = sum(one.learned for _, one in every)
     if not learned:
-        return f"In none of the {len(every)} tasks ({keys}) has an arm learned anything."
+        return f"In none of the {len(every)} tasks ({keys}) has a recipe learned anything."
     there = f"There are {len(every)} tasks ({keys})"
     if learned < len(every):
-        there += f", and in {learned} of them an arm learned"
+        there += f", and in {learned} of them a recipe learned"
     most = most_often_first(study, every)
     if most is None:
         return f"{there}. No choice leads most often; the recipe of each is below."
@@ -175,7 +177,7 @@ def _without_validation(study: Study, arms: pd.DataFrame) -> str:
     which = "highest" if study.higher_is_better else "lowest"
     seeds = f" ({count(best['n'], 'seed')})" if best["n"] > 1 else " (a single run)"
     return (
-        "No validation score was recorded, so that no arm is recommended: test scores must not"
+        "No validation score was recorded, so that no recipe is recommended: test scores must not"
         f" choose one. The {which} mean test {study.metric} is {score_words(best['score'])}{seeds},"
         f" of {best['label']}."
     )

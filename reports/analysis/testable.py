@@ -24,7 +24,7 @@ def why_not_testable(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[st
     if claim["by"] in NEED_RULE and not study.has_rule(study.stored).any() and len(study.stored):
         return claim, "the task has no rule for solved"
     if study.adopted and claim["by"] in (*PREDICTORS, SHARE_OF_SOLVED):
-        return claim, "transport was not recorded"
+        return claim, "the remaining gradient was not recorded"
     if why or "better" not in claim:
         return claim, why
     for key in dict.fromkeys([*claim["better"], *claim["worse"]]):
@@ -50,8 +50,8 @@ def _unmatched(study: Study, claim: Mapping[str, Any]) -> str:
     points = study.stored
     for side in (claim["better"], claim["worse"]):
         if not has_levels(study, points, {**claim.get("when", {}), **side}).any():
-            return f"there is no point yet on {levels(side_words(side))}"
-    return "no two stored arms differ in this alone"
+            return f"there is no network yet on {levels(side_words(side))}"
+    return "no two stored recipes differ in this alone"
 
 
 def _with_lag(study: Study, claim: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

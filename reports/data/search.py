@@ -102,7 +102,7 @@ def _find(study: Study, pointed: object) -> Search | None:
             keys = keys_of(key for arm in summary["arms"][:1] for key in arm["levels"])
             summary = {**summary, "arms": rekeyed(summary["arms"], keys)}
             labels = {
-                arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all arms"
+                arm["arm"]: levels(arm["levels"]) if arm["levels"] else "all recipes"
                 for arm in summary["arms"]
             }
             tables = {

@@ -352,18 +352,19 @@ class Study:
             return ""
         arms, some = self.arms["arm"].nunique(), self.sampled["arm"].nunique()
         which = (
-            f"the first {len(self.sampled) / some:.0f} seeds of each arm"
+            f"the first {len(self.sampled) / some:.0f} seeds of each recipe"
             if some == arms
-            else f"one point of each of the first {some:,} of {arms:,} arms"
+            else f"one network of each of the first {some:,} of {arms:,} recipes"
         )
         of_all = (
             "Scores, verdicts, outcomes, costs and every test on them are of all"
-            f" {len(self.stored):,} points."
+            f" {len(self.stored):,} networks."
         )
         return (
-            f"{of_all} Curves, profiles, states by stage, results by example and how transport D"
-            f" goes with success are of {len(self.sampled):,} points: {which}. Of more than"
-            f" {MOST:,} points, no list and no figure of marks shows more than that."
+            f"{of_all} Curves, profiles, states by stage, results by example and how the remaining"
+            " gradient"
+            f" goes with success are of {len(self.sampled):,} networks: {which}. Of more than"
+            f" {MOST:,} networks, no list and no figure of marks shows more than that."
         )
 
     @property

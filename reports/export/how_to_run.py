@@ -22,10 +22,10 @@ def how_to_run(study: Study, id: str, *, brief: bool = False) -> list[object]:
     except StudyError as error:
         return [Prose(f"How to run it is not known: {private(str(error))}", "small")]
     blocks: list[object] = [
-        Heading("Train one point again"),
+        Heading("Train one network again"),
         Prose(
-            f"The point of the recommended arm whose score is nearest to the arm's mean ({id}); its"
-            " numbers come out the same on the same kind of device.",
+            "The network of the recommended recipe whose score is nearest to the recipe's mean"
+            f" ({id}); its numbers come out the same on the same kind of device.",
             "small",
         ),
         Listing(folded(command(study, id, config))),

@@ -14,7 +14,7 @@ from reports.formatting import known, level, levels, percent, shorten
 from reports.statistics.variance_shares import Share, Shares
 
 WIDTH = 10.0
-SEEDS = "seeds within arms"
+SEEDS = "seeds within recipes"
 # panel, line, x, text, mean (an Estimate), runs, and what is shown: `shows`, and `each` run
 Drawn = Mapping[str, Any]
 

@@ -124,7 +124,7 @@ def _panel(
     axis: Axes, own: pd.DataFrame, scale: Scale, says: Callable[[str], Mark], *, first: bool
 ) -> None:
     if own.empty:
-        panel_note(axis, "no measured point")
+        panel_note(axis, "no measured network")
     for (above, stage), line in own.groupby(["above", "stage"], sort=True):
         end = scale.is_end(stage)
         drawn = _line(axis, line, int(above), scale.ink[stage], end, scale.low, scale.high)
@@ -179,7 +179,8 @@ def _words(line: pd.DataFrame, above: int) -> str:
     layer = f", {count(above, 'layer')} below the top" if above else ""
     at = f"update {line['update'].median():,.0f}{layer}"
     return (
-        f"{at}, {left} decades {int(far['lag'])} steps back, {count(int(far['points']), 'network')}"
+        f"{at}, {left} powers of ten {int(far['lag'])} steps back,"
+        f" {count(int(far['points']), 'network')}"
     )
 
 

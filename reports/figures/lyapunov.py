@@ -93,7 +93,7 @@ def _lines(
 ) -> None:
     """A line per probe; it leaves the panel (`outside`) where an exponent is −∞."""
     if own.empty:
-        panel_note(axis, "no measured point")
+        panel_note(axis, "no measured network")
     for end, line in own.groupby("end", sort=True):
         y = line["value"].to_numpy(dtype=float)
         drawn = axis.plot(

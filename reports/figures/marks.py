@@ -48,7 +48,7 @@ def marked(artist: Artist, *marks: Mark) -> None:
     if isinstance(artist, Line2D) and len(marks) > 1:
         there = np.isfinite(np.asarray(artist.get_xydata(), dtype=float)).all(axis=1)
         if len(there) != len(marks):
-            raise ValueError(f"{len(marks)} marks for a line of {len(there)} points")
+            raise ValueError(f"{len(marks)} marks for a line of {len(there)} networks")
         kept = [mark for mark, drawn in zip(marks, there, strict=True) if drawn]
     if kept:
         artist.set_gid(_written(kept))

@@ -230,7 +230,7 @@ def _scale(figure: Figure, low: float, high: float, left: float) -> None:
     bar.set_yticks([])
     bar.tick_params(length=2, pad=1.5)
     bar.spines[:].set_visible(False)
-    bar.set_title("log10 transport relative to lag 1 (decades)", loc="left", fontsize=8, pad=3)
+    bar.set_title("remaining gradient, powers of ten", loc="left", fontsize=8, pad=3)
     swatches(figure, left + 4.75)
 
 

@@ -48,8 +48,9 @@ from reports.formatting import (
 from reports.statistics import Estimate, clamp, marginal_means, mean_interval, wilson
 
 HOW = (
-    "Every mark is one trained network ([point]), the upright stroke the mean of its [arm], the bar"
-    " the [interval] of that mean. Two arms whose bars overlap much are not shown to differ; two"
+    "Every mark is one trained network ([network]), the upright stroke the mean of its [recipe],"
+    " the bar"
+    " the [interval] of that mean. Two recipes whose bars overlap much are not shown to differ; two"
     " whose bars are apart differ on these seeds. A mark far from its neighbours is a seed"
     " that behaved differently, not an error in the figure."
 )
@@ -83,9 +84,9 @@ class Accuracy:
         seeds = len(study.seeds)
         if len(arms) > 1:
             sentence += (
-                " Single arms are shown and not tested against each other: with"
+                " Single recipes are shown and not tested against each other: with"
                 f" {count(seeds, 'seed')} per side the smallest two-sided p of a permutation test"
-                f" is {min(1.0, 2 / math.comb(2 * seeds, seeds)):.2g}, and of many arms the best"
+                f" is {min(1.0, 2 / math.comb(2 * seeds, seeds)):.2g}, and of many recipes the best"
                 " looks better than it is."
             )
         whole = [
@@ -99,7 +100,7 @@ class Accuracy:
                 f" {score_number(spread.iloc[0], 3)}."
             )
         if spread.notna().any() and not spread.max() > 0:
-            return f"{sentence} Where no seed was lost, the seeds of an arm have equal scores."
+            return f"{sentence} Where no seed was lost, the seeds of a recipe have equal scores."
         if spread.notna().any():
             low, high = spread.idxmin(), spread.idxmax()
             if low == high or not spread.max() > spread.min():
@@ -130,11 +131,11 @@ class Accuracy:
         order = ranked(study, arms)
         best, worst = order.iloc[0], order.iloc[-1]
         finding = (
-            f"Mean test {study.metric} of the arms runs from {with_interval(worst['score'])}"
+            f"Mean test {study.metric} of the recipes runs from {with_interval(worst['score'])}"
             f" ({worst['label']}, n = {worst['n']}) to {with_interval(best['score'])}"
             f" ({best['label']}, n = {best['n']}){_intervals(order)}."
             if best["score"].value != worst["score"].value
-            else f"Mean test {study.metric} is {with_interval(best['score'])} in every arm."
+            else f"Mean test {study.metric} is {with_interval(best['score'])} in every recipe."
         )
         if len(order) == 1:
             finding = (
@@ -143,7 +144,8 @@ class Accuracy:
             )
         found = tally(points)
         caption = (
-            f"Every seed is a mark ({count(len(points), 'point')} in {count(len(arms), 'arm')});"
+            f"Every seed is a mark ({count(len(points), 'network')} in"
+            f" {count(len(arms), 'recipe')});"
             " upright stroke: mean; bar: 95 % t interval over seeds"
             + noise_words(
                 study,
@@ -162,7 +164,7 @@ class Accuracy:
         return Figure(
             picture,
             caption,
-            f"Accuracy by arm. {finding}",
+            f"Accuracy by recipe. {finding}",
             self._by_arm(study, arms),
             width,
             finding,
@@ -190,7 +192,7 @@ class Accuracy:
             )
         return Table(
             [
-                "arm",
+                "recipe",
                 f"test {study.metric}",
                 "95 % interval",
                 "n",
@@ -198,7 +200,7 @@ class Accuracy:
                 "solved at the end, Wilson interval",
             ],
             rows,
-            "Every arm with every seed",
+            "Every recipe with every seed",
             filtered=True,
         )
 
@@ -223,7 +225,7 @@ class Accuracy:
             " rule without training, on validation. Validation is in the table metrics."
         )
         name = f" of {task}" if len(study.tasks) > 1 else ""
-        return Table(["arm", *columns, "n"], rows, f"Every metric{name}", notes, filtered=True)
+        return Table(["recipe", *columns, "n"], rows, f"Every metric{name}", notes, filtered=True)
 
     def _by_level(self, study: Study, points: pd.DataFrame) -> Table:
         effects = {one.factor: one for one in main_effects(study, points)}
@@ -248,12 +250,14 @@ class Accuracy:
             "factor",
             f"mean test {study.metric}",
             "95 % interval",
-            "points",
+            "networks",
             "largest difference within the factor",
         ]
         notes = (
-            "Each level averaged over all arms that have it, arms weighing equally; intervals from"
-            " the spread over seeds within arms; differences over arms that occur at both levels"
+            "Each level averaged over all recipes that have it, recipes weighing equally;"
+            " intervals from"
+            " the spread over seeds within recipes; differences over recipes that occur at both"
+            " levels"
             f"{noise_words(study, ', with the noise of the test set added')}. Where it depends on"
             " another factor which level is better, the difference stands at each level of that"
             " one, corrected for their number. Described; the tests are under Contrasts."
@@ -384,7 +388,7 @@ def dots(
                 _arm(study, axis, y, arm, own, ink[level_name], shape[level_name], rasterized)
             elif arm is not None:
                 place = {"va": "center", "ha": "center", "transform": axis.get_yaxis_transform()}
-                axis.text(0.5, y, "no point yet", color=SOFT, fontsize=7, **place)
+                axis.text(0.5, y, "no network yet", color=SOFT, fontsize=7, **place)
         for mark in marks:
             axis.axvline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
         axis.set(

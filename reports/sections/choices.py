@@ -195,7 +195,7 @@ def _table(study: Study, marks: Sequence[Mean], keys: tuple[str, str], lines: Li
         )
     split = [listing(list(lines.by[0]))] if lines.by and lines.by[0] else []
     return Table(
-        [row, column, *split, f"mean test {study.metric}, 95 %", "arms", "n"],
+        [row, column, *split, f"mean test {study.metric}, 95 %", "recipes", "n"],
         rows,
         "The means of the figure",
     )

@@ -78,11 +78,11 @@ class Claims:
         if decided:
             blocks.append(
                 Fold(
-                    "Every claim of the ledger in a sentence",
+                    "Every claim of the textbooks in a sentence",
                     [Prose(sentence(one)) for _, one in decided],
                 )
             )
-        blocks.append(Fold("Points behind each claim", [_points(every)]))
+        blocks.append(Fold("Networks behind each claim", [_points(every)]))
         if left:
             rows: Rows = [
                 [entry.claim["statement"], why, str(entry.claim["source"])] for entry, why in left
@@ -94,7 +94,7 @@ class Claims:
                         Table(
                             ["claim", "why not here", "source"],
                             rows,
-                            "Claims of the ledger that this study cannot test",
+                            "Claims of the textbooks that this study cannot test",
                         )
                     ],
                 )
@@ -113,8 +113,8 @@ def _overview(
         parts.append(f"Of {count(len(own), 'claim')} declared with the study: {_counts(own)}.")
     if compared:
         parts.append(
-            f"Of {count(len(compared), 'claim')} of the ledger, the same for every study, that"
-            f" this study can test: {_counts(compared)}."
+            f"Of {count(len(compared), 'claim')} that textbooks make, the same for every study and"
+            f" testable in this one: {_counts(compared)}."
         )
     if left:
         parts.append(
@@ -163,7 +163,8 @@ def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
         " in units of the smallest difference that matters to it (shaded: too small to matter); to"
         " the right is what the claim says."
         " Arrows: the interval extends beyond the figure. At the right: the effect in the units of"
-        " what it is measured by (the table has them), and points. ✓ holds here: the interval lies"
+        " what it is measured by (the table has them), and networks. ✓ holds here: the interval"
+        " lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
         " ✕ the opposite, by the same rule. ≈ too small to matter: the whole interval lies in the"
         " shaded band. ◇ mixed: the effect depends on a factor: at some of its levels it is"
@@ -255,7 +256,7 @@ def _effect_mark(axis: Axes, y: int, one: JudgedClaim, mark: Mark) -> None:
         )
         marked(dot[0], mark)
     else:
-        axis.text(0, y, "no points to compare", color=SOFT, fontsize=7, ha="center", va="center")
+        axis.text(0, y, "no networks to compare", color=SOFT, fontsize=7, ha="center", va="center")
 
 
 def _found(one: JudgedClaim) -> str:
@@ -293,11 +294,11 @@ def _table(study: Study, every: list[JudgedClaim], own: int) -> Table:
         "source",
     ]
     notes = (
-        "Effect: better minus worse, in the direction of the claim, over arms that are alike in"
-        " everything else, arms weighing equally; t over seeds within arms"
+        "Effect: better minus worse, in the direction of the claim, over recipes that are alike in"
+        " everything else, recipes weighing equally; t over seeds within recipes"
         f"{noise_words(study, ' with the noise of the test set')} for means, Newcombe's interval"
-        " for shares of points, a bootstrap over arms for AUC."
-        " Scores of the ledger's claims matter from a share of the way between baseline and"
+        " for shares of networks, a bootstrap over recipes for AUC."
+        " Scores matter to the textbooks' claims from a share of the way between baseline and"
         " perfect, so that one claim fits every task."
     )
     return Table(columns, rows, "Claims and what was found", notes)
@@ -319,7 +320,7 @@ def _sort(value: float) -> float | None:
 
 def _points(every: list[JudgedClaim]) -> Table:
     rows: Rows = [[one.statement, str(len(one.rests_on)), _ids(one.rests_on)] for one in every]
-    return Table(["claim", "n", "points, by id"], rows, "Points behind the claims")
+    return Table(["claim", "n", "networks, by id"], rows, "Networks behind the claims")
 
 
 def _ids(ids: Sequence[str]) -> str:

@@ -190,7 +190,7 @@ class Clipping:
             "updates",
         ]
         spans = "; ".join(
-            f"{name}: {percent(start)} to {percent(end)} of the updates that a point made"
+            f"{name}: {percent(start)} to {percent(end)} of the updates that a network made"
             for name, (start, end) in self.phases.items()
         )
         notes = (
@@ -229,16 +229,16 @@ class Clipping:
         if rates.empty:
             return f"clip={name}: no update to judge."
         if (rates == 0).all():
-            return f"clip={name} never fired (n = {len(rates)} points)."
+            return f"clip={name} never fired (n = {len(rates)} networks)."
         mean = float(rates.mean())
         kinds = rates.map(lambda rate: self.kind(float(rate))).value_counts()
         agree = (
             ""
             if len(kinds) == 1
-            else f" By point: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
+            else f" By network: {listing(f'{n} {kind}' for kind, n in kinds.items())}."
         )
         return (
-            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} points, from"
+            f"clip={name} fired on {percent(mean)} of updates (mean of {len(rates)} networks, from"
             f" {percent(float(rates.min()))} to {percent(float(rates.max()))}): here it is"
             f" {self.word(mean)}.{agree}"
             + (_effects(own["optimizer"]) if mean > self.limiter else "")
@@ -273,14 +273,14 @@ class Clipping:
         )
         finding = (
             f"Where a rule fired at all, it did so on {_share(early)} of the updates in the first"
-            f" third of its run and on {_share(late)} in the last (n = {early.n} points; 95 % t"
-            " interval over points)."
+            f" third of its run and on {_share(late)} in the last (n = {early.n} networks; 95 % t"
+            " interval over networks)."
         )
         caption = (
             "Upper row: median norm of all gradients before clipping (log scale); lower row: share"
             f" of updates that clipping changed. Panel: {panel}; colour: {ink_key}; {len(fired)}"
-            f" points whose rule fired, in {self.bins} bins over the run, averaged over everything"
-            " else; no interval is drawn."
+            f" networks whose rule fired, in {self.bins} bins over the run, averaged over"
+            " everything else; no interval is drawn."
         )
         # Bins would weigh the networks that live longest most.
         norms = history.groupby("id")["grad_norm"].median()
@@ -352,9 +352,9 @@ class Clipping:
             )
         columns = [
             *keys,
-            "points",
+            "networks",
             "clipped updates",
-            "range over points",
+            "range over networks",
             "mean shrink",
             "norm, median",
             "norm, worst",
@@ -369,7 +369,7 @@ class Clipping:
             "Clip rate, shrink and largest gradient norm",
             limits
             + "Shrink: norm after over norm before, mean over clipped updates. Norm: largest finite"
-            " gradient norm of a point before clipping.",
+            " gradient norm of a network before clipping.",
         )
 
 

@@ -33,7 +33,7 @@ class Completeness:
             )
         else:
             sentence = (
-                f"{there} of {len(study.grid)} declared points have a result: "
+                f"{there} of {len(study.grid)} declared networks have a result: "
                 + ", ".join(f"{int(status.get(name, 0))} {name}" for name in STATUS_SYMBOLS)
                 + "."
             )
@@ -49,12 +49,12 @@ class Completeness:
                 for _, row in study.outside_grid.head(MOST).iterrows()
             ]
             table = Table(
-                ["id", "status", "arm", "seed"], rows, "Left out of every statistic of this page"
+                ["id", "status", "recipe", "seed"], rows, "Left out of every statistic of this page"
             )
             blocks.append(
                 Fold(
                     "Also present:"
-                    f" {count(len(study.outside_grid), 'stored point')} outside the last"
+                    f" {count(len(study.outside_grid), 'stored network')} outside the last"
                     " declaration",
                     [table],
                 )
@@ -97,7 +97,7 @@ class Completeness:
         names = [levels(row) for row in rows]
         matrix = Matrix(
             "",
-            f"arm \\ {column_key}" if columns != [UNKNOWN] else "arm",
+            f"recipe \\ {column_key}" if columns != [UNKNOWN] else "recipe",
             names,
             [study.column_head(name) for name in columns],
             boxes,
@@ -112,7 +112,7 @@ class Completeness:
                 else ""
             )
             + (
-                f" {count(len(every) - len(rows), 'row')} without any arm left out."
+                f" {count(len(every) - len(rows), 'row')} without any recipe left out."
                 if len(every) > len(rows)
                 else ""
             ),

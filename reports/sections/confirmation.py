@@ -16,9 +16,10 @@ from reports.formatting import count, known, score_number, shorten
 from reports.statistics import Estimate
 
 HOW = (
-    "The best arms were chosen on the hollow marks, so those are optimistic; the filled marks are"
+    "The best recipes were chosen on the hollow marks, so those are optimistic; the filled marks"
+    " are"
     " runs on [seeds|seed] that had no part in the choice. Where filled lies left of hollow the"
-    " choice was partly luck. Only the filled marks say how good an [arm] is."
+    " choice was partly luck. Only the filled marks say how good a [recipe] is."
 )
 WIDTH = 10.0
 
@@ -37,7 +38,7 @@ class Confirmed:
         if not points_of.fresh:
             blocks.append(
                 Notice(
-                    "Some of these seeds had a part in choosing the arms: the scores"
+                    "Some of these seeds had a part in choosing the recipes: the scores"
                     " are optimistic.",
                     "caution",
                 )
@@ -45,7 +46,7 @@ class Confirmed:
         if points_of.missing:
             blocks.append(
                 Notice(
-                    f"{count(points_of.missing, 'point')} of the confirmation"
+                    f"{count(points_of.missing, 'network')} of the confirmation"
                     f" {'is' if points_of.missing == 1 else 'are'} missing or failed.",
                     "caution",
                 )
@@ -69,7 +70,7 @@ def _figure(study: Study, confirmed: Confirmation) -> Figure:
     way = 1 if study.higher_is_better else -1
     caption = (
         "Filled: runs on fresh seeds, with mean and 95 % t interval (test set's noise added);"
-        " hollow: runs on the seeds that chose the arms. On fresh seeds the arms score"
+        " hollow: runs on the seeds that chose the recipes. On fresh seeds the recipes score"
         f" {score_number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
     return Figure(
@@ -94,7 +95,7 @@ def _table(study: Study, confirmed: Confirmation) -> Table:
         for one in confirmed.arms
     ]
     columns = [
-        "arm, in order of validation",
+        "recipe, in order of validation",
         f"test {study.metric} on fresh seeds",
         "seeds",
         "on the seeds that chose it",

@@ -78,7 +78,7 @@ class Contrasts:
         if all(not known(one.test.p) for family in families for one in family.tests):
             blocks = [
                 Notice(
-                    "Nothing can be tested: one seed per arm leaves no spread over seeds, or"
+                    "Nothing can be tested: one seed per recipe leaves no spread over seeds, or"
                     " nothing stored differs in one factor alone.",
                     "plain",
                 )
@@ -139,7 +139,7 @@ def _sentence(family: Family, results_alone: Sequence[str]) -> str:
         )
     left = [one.name for one in family.tests if not known(one.test.p)]
     return sentence + (
-        f" Not testable with the arms that are there: {listing(left)}." if left else ""
+        f" Not testable with the recipes that are there: {listing(left)}." if left else ""
     )
 
 
@@ -147,23 +147,23 @@ def single_arms(study: Study) -> str:
     """Why single arms are shown and not tested, and with how many seeds they could be."""
     seeds, arms = len(study.seeds), len(study.arms)
     if arms < 2:
-        return "There is one arm: nothing to compare."
+        return "There is one recipe: nothing to compare."
     if seeds < 2:
         return (
-            "Single arms are shown, not tested: with one seed each nothing says what is chance;"
+            "Single recipes are shown, not tested: with one seed each nothing says what is chance;"
             f" the best against the {count(arms - 1, 'other')} needs at least"
-            f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
+            f" {seeds_to_test(arms - 1)} seeds per recipe to reach .05 at all."
         )
     least = f"p = {smallest_p(seeds):.2g}"
     sentence = (
-        f"Single arms are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
-        f" test of two arms cannot go below {least}"
+        f"Single recipes are shown, not tested: with {count(seeds, 'seed')} per side a permutation"
+        f" test of two recipes cannot go below {least}"
     )
     if arms == 2:
         return f"{sentence}, and {seeds_to_test(1)} are the fewest with which it could reach .05."
     return (
         f"{sentence}; the best against the {arms - 1} others, corrected, needs at least"
-        f" {seeds_to_test(arms - 1)} seeds per arm to reach .05 at all."
+        f" {seeds_to_test(arms - 1)} seeds per recipe to reach .05 at all."
     )
 
 
@@ -227,17 +227,17 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
         else f"No difference at all in {measure_name(study, by)}."
     )
     what = (
-        "Each planned contrast, first side minus second, over arms alike in everything else."
+        "Each planned contrast, first side minus second, over recipes alike in everything else."
         " Filled: shown after Holm's correction."
         if declared
         else (
             f"Each level against the mean of the other levels of its factor in test {study.metric},"
-            " over arms alike in everything else. Filled: the factor is shown in the family, and"
+            " over recipes alike in everything else. Filled: the factor is shown in the family, and"
             f" this interval lies apart from 0.{_scope(study)}"
         )
     )
     caption = (
-        f"{what} Bars: 95 % t interval over seeds, arms being fixed"
+        f"{what} Bars: 95 % t interval over seeds, recipes being fixed"
         + noise_words(study, ", with the test set's noise")
         + ". P(improve): chance that a run of it is better than one of the others."
     )
@@ -376,13 +376,13 @@ def _table(study: Study, family: Family) -> Table:
         *(["effect"] if has_effects else []),
     ]
     notes = (
-        "Freedman and Lane (1983): residuals of the model of arm means without the term are"
-        " permuted among points that differ in the term's factors only; p counts F at least as"
+        "Freedman and Lane (1983): residuals of the model of recipe means without the term are"
+        " permuted among networks that differ in the term's factors only; p counts F at least as"
         " large (≤: none is larger, so that this is the smallest p there can be here). Where the"
         " luck of the permutations could decide, there are more of"
-        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within arms, assumed alike; if"
-        " it differs tenfold between arms, a nominal .05 is truly .06 to .08 (simulated)."
-        f"{lost_words(study, ' Diverged and unsolved points count.')} How large a term is stands"
+        f" them, up to {DRAWS[-1]:,}. Error: the spread over seeds within recipes, assumed alike;"
+        " if it differs tenfold between recipes, a nominal .05 is truly .06 to .08 (simulated)."
+        f"{lost_words(study, ' Diverged and unsolved networks count.')} How large a term is stands"
         " under Effects and interactions."
     )
     return Table(columns, rows, f"The family: {family.name}", notes)
@@ -405,7 +405,9 @@ def _effect(study: Study, one: Contrast) -> list[Cell | str]:
             (
                 ""
                 if known(one.test.F)
-                else Cell("no two arms differ in this alone, or one seed per arm", None, "wrap")
+                else Cell(
+                    "no two recipes differ in this alone, or one seed per recipe", None, "wrap"
+                )
             )
         ]
     delta = cliffs_delta(one.improve)

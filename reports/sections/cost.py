@@ -31,9 +31,9 @@ class Cost:
             return Section([Prose(text), _as_recorded(study, points)])
         wall = sum(float(launch.get("seconds") or 0) for launch in study.launches)
         sentence = (
-            f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'point')}"
-            f" (median {number(float(seconds.median()), 1)} s per point), {duration(wall)} on the"
-            " clock. A point's seconds are an equal share of its group's time, and depend on what"
+            f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'network')}"
+            f" (median {number(float(seconds.median()), 1)} s per network), {duration(wall)} on the"
+            " clock. A network's seconds are an equal share of its group's time, and depend on what"
             " else the machine did and on whether kernels had to be compiled. Networks that differ"
             " in initial weights, clip rule or optimizer alone do the same arithmetic and are"
             " counted together here: they differ by the updates made."
@@ -50,8 +50,8 @@ def _as_recorded(study: Study, points: pd.DataFrame) -> Table:
         label = study.arms.set_index("arm").loc[arm, "label"]
         values = Cell(f"{size:,.0f}", size) if known(size) else "not recorded"
         rows.append([label, Cell(number(seconds, 1), seconds), values, str(len(own))])
-    columns = ["arm", "seconds per run (mean)", "trained values", "runs"]
-    return Table(columns, rows, "Seconds by arm", filtered=True)
+    columns = ["recipe", "seconds per run (mean)", "trained values", "runs"]
+    return Table(columns, rows, "Seconds by recipe", filtered=True)
 
 
 def _table(study: Study, points: pd.DataFrame) -> Table:
@@ -83,9 +83,9 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
         "network",
         "seconds per 1,000 updates",
         "updates made (mean)",
-        "seconds per point (mean)",
+        "seconds per network (mean)",
         "trained values",
-        "points",
+        "networks",
     ]
     return Table(columns, rows, "Cost of networks that do the same arithmetic")
 
@@ -99,7 +99,7 @@ def saved(points: pd.DataFrame) -> str:
     reasons = ", ".join(f"{why[name]} {name}" for name in ENDED if name in why)
     less, asked = float(early["updates_saved"].sum()), float(planned_updates(points).sum())
     sentence = (
-        f" {count(len(early), 'point')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
+        f" {count(len(early), 'network')} of {len(points)} ended early ({reasons}): {less:,.0f} of"
         f" {asked:,.0f} updates were saved ({percent(less / asked)})."
     )
     if "solved" in why:

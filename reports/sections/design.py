@@ -38,8 +38,8 @@ class Design:
         full = len(study.declared_arms)
         left_out = full - len(study.arms)
         sentences = (
-            f"{count(len(study.arms), 'arm')} × {count(len(study.seeds), 'seed')} ="
-            f" {count(len(study.grid), 'point')}"
+            f"{count(len(study.arms), 'recipe')} × {count(len(study.seeds), 'seed')} ="
+            f" {count(len(study.grid), 'network')}"
         )
         sentences += (
             f"; {count(left_out, 'combination')} of {full} left out."
@@ -49,7 +49,8 @@ class Design:
             else "."
         )
         sentences += (
-            " There is no column of seeds: rows of one arm are its replicates, numbered in order."
+            " There is no column of seeds: rows of one recipe are its replicates, numbered in"
+            " order."
             if study.replicates
             else " Seeds are replicates, not a factor, as they were recorded."
             if study.adopted
@@ -102,8 +103,8 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        sentences = "No setting was tuned: every arm runs with the same fixed settings" + (
-            ", but for those that the study sets for single arms." if set_by_arm else "."
+        sentences = "No setting was tuned: every recipe runs with the same fixed settings" + (
+            ", but for those that the study sets for single recipes." if set_by_arm else "."
         )
         if study.adopted:
             sentences = (
@@ -118,7 +119,7 @@ class Design:
         if rates and not rate_is_chosen(study):
             sentences += f" Learning rate: {rates}."
         budget = [f"{key} {study.constant[key]}" for key in BUDGET if key in study.constant]
-        sentences += f" Budget and size of every point: {', '.join(budget)}." if budget else ""
+        sentences += f" Budget and size of every network: {', '.join(budget)}." if budget else ""
         blocks: list[object] = [Prose(sentences.strip())] if sentences else []
         if set_by_arm:
             rows = [
@@ -128,13 +129,15 @@ class Design:
                 ]
                 for one in set_by_arm
             ]
-            blocks.append(Table(["arm", "settings of its own"], rows, "Settings of single arms"))
+            blocks.append(
+                Table(["recipe", "settings of its own"], rows, "Settings of single recipes")
+            )
         if study.constant:
             rows = [[key, text] for key, text in study.constant.items()]
             blocks.append(
                 Fold(
-                    f"{count(len(rows), 'setting')} fixed for every point",
-                    [Table(["setting", "value"], rows, "The same for every point")],
+                    f"{count(len(rows), 'setting')} fixed for every network",
+                    [Table(["setting", "value"], rows, "The same for every network")],
                 )
             )
         for kind, of_kind in (
@@ -228,12 +231,12 @@ def _as_recorded(facts: Mapping[str, object], study: Study) -> list[tuple[str, s
 
 def _seeds(study: Study) -> str:
     of_engine = (
-        "a seed gives every arm the same order of data and the same streams of random numbers"
+        "a seed gives every recipe the same order of data and the same streams of random numbers"
     )
     trainers = study.declaration.get("trainers") or []
     if not trainers:
         return of_engine
-    own = "a seed is what the trainer of a point may draw from"
+    own = "a seed is what the trainer of a network may draw from"
     engine = any(row["labels"].get("trainer") not in trainers for row in study.declaration["grid"])
     return f"{of_engine}, but for trainers of the reader's own, where {own}" if engine else own
 

@@ -21,7 +21,7 @@ HOW = (
     "Each line holds all [exponents|Lyapunov exponent] of a network, the largest at the left. A"
     " line that begins above 0 has a direction in which small changes grow; one that begins at 0"
     " keeps a direction, and one that lies below 0 whole forgets everything in time. The steeper it"
-    " falls, the fewer directions carry [credit]."
+    " falls, the fewer directions carry the gradient."
 )
 
 
@@ -66,16 +66,16 @@ COLUMNS = (
         "log10_sigma_max",
         "max",
         _digits(1),
-        "largest singular value of the Jacobian over the longest lag measured, decades, largest"
-        " layer",
+        "largest singular value of the Jacobian over the longest lag measured, powers of ten,"
+        " largest layer",
     ),
     Shown(
         "condition",
         "log10_condition",
         "max",
         _digits(1),
-        "its largest over its smallest singular value, decades; ∞: a direction is lost within a"
-        " step",
+        "its largest over its smallest singular value, powers of ten; ∞: a direction is lost"
+        " within a step",
     ),
     Shown(
         "effective rank",
@@ -106,7 +106,7 @@ COLUMNS = (
         "min",
         _digits(1),
         "gradient at the worst layer relative to the top one at the same step, longest lag"
-        " measured, decades",
+        " measured, powers of ten",
     ),
     Shown(
         "saturated",
@@ -204,7 +204,7 @@ class Dynamics:
                 if len(found):
                     parts.append(f"{SAID[title]} {_went(one, found, len(study.stored))}.")
         return " ".join(parts) + (
-            f" Medians over {count(len(study.stored), 'point')}, first to last probe [lowest,"
+            f" Medians over {count(len(study.stored), 'network')}, first to last probe [lowest,"
             " highest at the last]."
             if len(columns)
             else ""
@@ -225,7 +225,7 @@ class Dynamics:
             rows.append(
                 [*cells, *(_ends(one, found.reindex(ids)) for one, found in columns.values())]
             )
-        titles = ["arm", "n", *(["largest exponent", "reading"] if readings else []), *columns]
+        titles = ["recipe", "n", *(["largest exponent", "reading"] if readings else []), *columns]
         notes = "First → last probe, median over seeds. " + " ".join(
             f"{title}: {one.meaning}." for title, (one, _) in columns.items()
         )
@@ -235,7 +235,7 @@ class Dynamics:
                 " mean over seeds with 95 % t interval."
             )
         return Table(
-            titles, rows, "Dynamics of the recurrence, one row per arm", notes, filtered=True
+            titles, rows, "Dynamics of the recurrence, one row per recipe", notes, filtered=True
         )
 
     def _figures(self, study: Study, measures: pd.DataFrame) -> list[object]:
@@ -267,7 +267,7 @@ class Dynamics:
         )
         finding = _largest(rows, grid)
         caption = (
-            f"Median over points (up to {int(rows['points'].max())} a panel). Above 0 a small"
+            f"Median over networks (up to {int(rows['points'].max())} a panel). Above 0 a small"
             " change of the state grows, below it dies out; a line that leaves the panel below"
             f" goes under {number(self.floor, 0)} or has lost that direction within a step."
             " Exponents of a finite sequence under its own input, each layer's input held"
@@ -290,7 +290,7 @@ def _went(one: Shown, found: pd.DataFrame, total: int) -> str:
     )
     text = f"went from {start} to {end}" if start != end else f"stayed at {start}"
     text += f" [{low}, {high}]" if low != high else ""
-    return text + (f" at {count(len(found), 'point')}" if len(found) < total else "")
+    return text + (f" at {count(len(found), 'network')}" if len(found) < total else "")
 
 
 def _with_levels(study: Study, side: int) -> tuple[str, list[str]]:
@@ -303,10 +303,16 @@ def _read(words: Sequence[str]) -> str:
     total = len(words)
     said = [f"{phrase} in {words.count(word)}" for word, phrase in PHRASES.items() if word in words]
     if len(said) == 1:
-        arms = "the only arm" if total == 1 else "both arms" if total == 2 else f"all {total} arms"
+        arms = (
+            "the only recipe"
+            if total == 1
+            else "both recipes"
+            if total == 2
+            else f"all {total} recipes"
+        )
         does = f"{PHRASES[words[0]]} in {arms}"
     else:
-        does = f"{listing(said)} of {total} arms"
+        does = f"{listing(said)} of {total} recipes"
     return (
         f"By the largest Lyapunov exponent at the last probe, the recurrence {does}. It is called"
         " chaotic only where the 95 % interval over seeds lies above 0, and said to forget only"
@@ -353,7 +359,7 @@ def _spectra_table(rows: pd.DataFrame, keys: tuple[str, str]) -> Table:
         "median",
         "lower quarter",
         "smallest",
-        "points",
+        "networks",
     ]
     return Table(columns, table_rows, "Lyapunov spectra, nats per step")
 

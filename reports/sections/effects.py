@@ -33,13 +33,14 @@ from reports.statistics.variance_shares import HIGHER, Share, Shares
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
-    " its interval. Grey is the spread between [seeds|seed] of one [arm]: where that is large, no"
-    " recipe decides. What the arms that are there cannot tell apart has one bar together, called"
-    " confounded."
+    " its interval. Grey is the spread between [seeds|seed] of one [recipe]: where that is large,"
+    " no recipe decides. What the recipes that are there cannot tell apart has one bar together,"
+    " called confounded."
 )
 TWO_SIDES = (
-    " On the left for the score, on the right for transport [D]: a factor that is long on one side"
-    " and not on the other moves accuracy without moving [credit], or the reverse."
+    " On the left for the score, on the right for the [remaining gradient]: a factor that is long"
+    " on one side"
+    " and not on the other moves accuracy without moving the gradient, or the reverse."
 )
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
@@ -66,8 +67,8 @@ class Effects:
             blocks += [Prose(_sentence(study, terms, found)), _shares(study, terms, found)]
         else:
             why = (
-                "one seed per arm leaves no spread over seeds to compare effects with, or nothing"
-                " varies"
+                "one seed per recipe leaves no spread over seeds to compare effects with, or"
+                " nothing varies"
             )
             blocks.append(Notice(f"Shares of variance cannot be determined: {why}.", "plain"))
         if len(study.factors) > 1:
@@ -95,7 +96,7 @@ def _sentence(study: Study, terms: dict[str, TermsShown], found: dict[str, Share
         together = [_named_share(one) for one in of.together]
         listed = [f"{one.name} {explains(one).removeprefix('explains ')}" for one in shown]
         rest = f"the spread over seeds {share_words(shares_found.seeds)}"
-        over = f"the variance of {text} over {count(shares_found.n, 'point')}"
+        over = f"the variance of {text} over {count(shares_found.n, 'network')}"
         parts.append(
             f"{over} is explained by {'; '.join([*listed, *together])}; {rest}."
             if listed or together
@@ -237,7 +238,8 @@ def _table(terms: dict[str, TermsShown], found: dict[str, Shares]) -> Table:
     notes = (
         "Corrected p: Holm's, of permutation tests of all main effects and two-way interactions of"
         " one measure; a term is shown if it is at most .05, whatever the interval of its share."
-        " Typical size: root mean square of the term over the arms, in the units of what it is of."
+        " Typical size: root mean square of the term over the recipes, in the units of what it is"
+        " of."
         " Noise alone has a share of 0 on average; what comes out below 0 is shown as 0, so that"
         " shares may sum to more than 100 %. Kept as tables/shares.parquet."
     )
@@ -318,7 +320,7 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
     pooled = [key for key in study.factors if key not in pair and key not in (by[0] if by else {})]
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
-        f"Means with 95 % intervals over seeds, arms weighing equally; lines: {line_key}; small"
+        f"Means with 95 % intervals over seeds, recipes weighing equally; lines: {line_key}; small"
         f" dots: the runs.{over} Bars that reach the frame continue beyond it. Parallel lines would"
         f" mean that {x_key} does the same at every level of {line_key}."
     )
@@ -441,7 +443,7 @@ def _crossing(
     if terms is None or term is None or not term.decided.testable:
         sentence = (
             f"Whether {x_key} acts alike on {text} in every {line_key} cannot be determined from"
-            " the arms that are there"
+            " the recipes that are there"
         )
     elif term.shown:
         sentence = f"{term.name} {explains(term)} of the variance of {text}"
@@ -464,7 +466,7 @@ def _crossing(
                 f" {score_number(means[best])}"
             )
     sentence += (
-        f"; {'highest' if higher else 'lowest'} mean of each line, over arms alike in all else"
+        f"; {'highest' if higher else 'lowest'} mean of each line, over recipes alike in all else"
         f" within it: {', '.join(best_of_lines)}."
         if best_of_lines
         else "."

@@ -20,7 +20,7 @@ from reports.formatting import count, known, level, levels, listing, number, slu
 SALIENCY = (
     "A strip is one recipe, a column one [example]: always the same one, so that strips can be"
     " compared. The colour at a step says how much the loss at the end would change with the input"
-    " there ([saliency]): pale as much as where it looks most, dark by [decades|decade] less. A"
+    " there ([saliency]): pale as much as where it looks most, dark by powers of ten less. A"
     " strip that is pale at its right end alone looks at the last steps only; one that is pale"
     " below the peaks of the grey line, where something happens in the input, looks where it"
     " should."
@@ -103,7 +103,7 @@ class Examples:
             ("half within the last … steps", half, 0),
             ("spread over … steps", over, 1),
             ("rank correlation with the input", alike, 2),
-            ("its sum, decades", total, 1),
+            ("its sum, powers of ten", total, 1),
         ]
         steps, keys = int(rows["step"].max()) + 1, _row_keys(study, rows, part, self.rows)
         finding = (
@@ -113,9 +113,9 @@ class Examples:
         )
         caption = (
             "Of the loss at the last valid step, relative to where the example's saliency is"
-            f" largest; no colour goes below {number(self.low, 0)} decades."
+            f" largest; no colour goes below {number(self.low, 0)} powers of ten."
         )
-        title = "‖∂loss/∂x_t‖ relative to its largest (decades)"
+        title = "‖∂loss/∂x_t‖ relative to its largest (powers of ten)"
         return self._strips(
             study,
             rows,
@@ -139,7 +139,7 @@ class Examples:
             f" probe: {_by_first(study, over, 1)}."
         )
         caption = "Relative to the mean step, which gets one part in as many as there are steps."
-        words = ("attention relative to the mean step (decades)", finding, caption, ATTENTION)
+        words = ("attention relative to the mean step (powers of ten)", finding, caption, ATTENTION)
         return self._strips(
             study,
             rows,

@@ -39,7 +39,7 @@ class Failures:
                 [
                     Prose(
                         f"None: {'all ' if len(study.grid) > 1 else 'the '}"
-                        f"{count(len(study.grid), 'declared point')} finished, and none diverged"
+                        f"{count(len(study.grid), 'declared network')} finished, and none diverged"
                         " silently."
                     )
                 ]
@@ -47,12 +47,12 @@ class Failures:
         counts = wrong["status"].value_counts()
         sentence = (
             ", ".join(f"{counts[name]} {name}" for name in STATUS_SYMBOLS if name in counts)
-            or "No point failed"
+            or "No network failed"
         )
         quietly = "" if study.adopted else f"; {len(silent)} diverged silently"
         counting = (
-            "Divergence is a result and counts in every statistic; a missing point is missing, and"
-            " counts in none"
+            "Divergence is a result and counts in every statistic; a missing network is missing,"
+            " and counts in none"
             if worst_words(study) == WORST
             else "A run without a score counts in no mean"
         )
@@ -65,7 +65,7 @@ class Failures:
         if rows:
             blocks.append(
                 Table(
-                    ["arm", "seed", "status", "reason", "at update", "first gradient spike"],
+                    ["recipe", "seed", "status", "reason", "at update", "first gradient spike"],
                     rows,
                     "Points without a full run",
                     filtered=True,
@@ -78,7 +78,7 @@ class Failures:
             ]
             blocks.append(
                 Table(
-                    ["arm", "seed", "first gradient spike", "id"],
+                    ["recipe", "seed", "first gradient spike", "id"],
                     silent_rows,
                     "Silently diverged: the loss is back at the baseline or above it, the"
                     " recurrence blew up or saturated, and nothing is NaN",
@@ -97,7 +97,7 @@ class Failures:
                 )
         return [
             Fold(
-                f"Traceback of {count(len(points), 'point')}: {points[0]}",
+                f"Traceback of {count(len(points), 'network')}: {points[0]}",
                 [Listing(_head(text, self.head))],
             )
             for text, points in points_by_traceback.items()

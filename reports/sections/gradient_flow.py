@@ -20,10 +20,10 @@ from reports.formatting import known, level, levels, listing, number, slug
 HOW = (
     "Read a line from right to left: at the right edge is the step of the loss, and every step to"
     " the left is one step further back ([loss profile]). A flat line remembers; a line that falls"
-    " by one [decade] over ten steps leaves a tenth. The first [probe] is yellow, the last one"
+    " by one factor of ten over ten steps leaves a tenth. The first [probe] is yellow, the last one"
     " blue: where blue lies above yellow, training opened the way. The shaded classes are those of"
-    " the [verdict], which is made from [transport] and not from this line; the two may differ,"
-    " because a readout may ask little of early steps that could still be reached."
+    " the [verdict], which is made from the [remaining gradient] and not from this line; the two"
+    " may differ, because a readout may ask little of early steps that could still be reached."
 )
 
 
@@ -81,7 +81,7 @@ class GradientFlow:
         blocks: list[object] = [
             Prose(
                 "How much of the loss's gradient is left k steps back from it? The line falls where"
-                " credit is lost, and a flat line remembers."
+                " it is lost, and a flat line remembers."
             )
         ]
         for part in study.combinations(splits):
@@ -166,13 +166,16 @@ class GradientFlow:
         averaged = listing([*(key for key in study.factors if key not in keys), "seeds"])
         odd = bool(((rows["zero"] > self.counted) | (rows["bad"] > self.counted)).any())
         caption = (
-            f"Median over {averaged} (up to {int(rows['points'].max())} points per panel) of the"
+            f"Median over {averaged} (up to {int(rows['points'].max())} networks per panel) of the"
             " geometric mean over the probe examples; one line per probe, from initialization to"
             " the end. Band: 10–90 % of the examples, at the first and the last probe. "
         )
         if int(rows["above"].max()):
             caption += "Lower layers are drawn at the first and the last probe. "
-        caption += "Shading: the limits of the classes, which the verdict applies to transport. "
+        caption += (
+            "Shading: the limits of the classes, which the verdict applies to the [remaining"
+            " gradient]. "
+        )
         if lag:
             past = " (past the first step: drawn at the edge)" if lag > rows["lag"].max() else ""
             caption += f"Dashed: the task's lag, {lag}{past}. "
@@ -185,7 +188,7 @@ class GradientFlow:
         if _leaves(rows, span):
             caption += (
                 f"Lines that leave a panel go beyond {number(span[0], 0)} or"
-                f" {number(span[1], 0, sign=True)} decades."
+                f" {number(span[1], 0, sign=True)} powers of ten."
             )
         return caption
 
@@ -219,12 +222,12 @@ class GradientFlow:
                         str(int(own["points"].max())),
                     ]
                 )
-        columns = [row_key, column_key, "first probe", "last probe", "points"]
+        columns = [row_key, column_key, "first probe", "last probe", "networks"]
         shown = Table(
             columns,
             table,
             f"Gradient of the loss at lag {int(rows['lag'].max())} relative to the loss step, top"
-            " layer, decades; median [lowest, highest] over networks",
+            " layer, powers of ten; median [lowest, highest] over networks",
         )
         where = " in the top layer" if int(rows["above"].max()) else ""
         far = int(rows["lag"].max())
@@ -241,7 +244,7 @@ class GradientFlow:
         """Each panel if there are few, else medians over the columns with their range."""
         if not last:
             return "Nothing measured yet."
-        sentence = f"Gradient left {lag} steps back{where}, decades, first → last probe"
+        sentence = f"Gradient left {lag} steps back{where}, powers of ten, first → last probe"
         if len(last) <= NAMED or len({row for row, _ in last}) == 1:
             panels = [
                 f"{level(keys[0], row)} {level(keys[1], column)} {_middle([first])} →"
@@ -272,8 +275,8 @@ def _overall(rows: pd.DataFrame, keys: tuple[str, str]) -> str:
     ]
     lag = int(top["lag"].max())
     return (
-        f"Gradient of the loss left {lag} steps back, decades, first → last probe, median over the"
-        f" panels [lowest, highest network]: {_middle(ends[0])} → {_middle(ends[1])}."
+        f"Gradient of the loss left {lag} steps back, powers of ten, first → last probe, median"
+        f" over the panels [lowest, highest network]: {_middle(ends[0])} → {_middle(ends[1])}."
     )
 
 

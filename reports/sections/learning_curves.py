@@ -112,7 +112,7 @@ class LearningCurves:
         lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
         short = points["updates_done"].astype(float) < planned_updates(points).max()
         caption = (
-            f"Every trained point is a line (n = {history['id'].nunique()}); panel: {panel};"
+            f"Every trained network is a line (n = {history['id'].nunique()}); panel: {panel};"
             f" colour: {ink_key}"
             + (f"; line style: {dash_key}" if dash_key else "")
             + (f"; {listing(lost)} not distinguished" if lost else "")
@@ -157,7 +157,7 @@ class LearningCurves:
             )
         columns = [
             key,
-            "points",
+            "networks",
             "met the rule at some time",
             "at update, median",
             f"best validation {study.metric}, median",
@@ -205,9 +205,9 @@ class LearningCurves:
         overall = float(points["gap"].mean()) if len(points) else np.nan
         sentence = (
             f"Training {study.metric} is {_apart(overall)} on average over"
-            f" {count(len(points), 'finished point')}"
+            f" {count(len(points), 'finished network')}"
             if known(overall)
-            else "No finished point to compare training with test on"
+            else "No finished network to compare training with test on"
         )
         if len(extremes) > 1:
             sentence += (
@@ -219,7 +219,7 @@ class LearningCurves:
             columns,
             rows,
             "Gap between training and test, averaged over all other factors, 95 % interval from the"
-            " spread over seeds within arms",
+            " spread over seeds within recipes",
         )
 
 

@@ -17,7 +17,7 @@ from reports.formatting import count, interval, known, level, levels, percent, s
 from reports.statistics import wilson
 
 HOW = (
-    "A row is one recipe ([arm]), a column one length of the task, a dot one trained network"
+    "A row is one recipe ([recipe]), a column one length of the task, a dot one trained network"
     " ([seed]): filled where it solved the task at that length, hollow where it did not within the"
     " budget. The bar ends at the longest length that most seeds solved; one that ends at the"
     " longest length tried may reach beyond it, and a row without a bar solved none. That a network"
@@ -69,8 +69,8 @@ class LongestLag:
         )
         verb = "solves" if some == 1 else "solve"
         sentence = (
-            f"{some} of {count(len(every), 'arm')} {verb} the task at some length; a length counts"
-            f" as solved by an arm where {rule}."
+            f"{some} of {count(len(every), 'recipe')} {verb} the task at some length; a length"
+            f" counts as solved by a recipe where {rule}."
         )
         if all_:
             sentence += (
@@ -87,8 +87,8 @@ class LongestLag:
         ]
         if holes:
             sentence += (
-                f" In {count(len(holes), 'arm')} a shorter length is not solved while a longer one"
-                " is: the limit is not sharp with so few seeds."
+                f" In {count(len(holes), 'recipe')} a shorter length is not solved while a longer"
+                " one is: the limit is not sharp with so few seeds."
             )
         return sentence
 
@@ -120,12 +120,12 @@ def _finding(own: Sequence[LongestSolved]) -> str:
         most = max((at for one in own for at in one.tried), key=lambda at: at.solved / at.n)
         shortest = min(one.tried[0].steps for one in own)
         return (
-            f"None of {count(len(own), 'arm')} solves any length tried, from T = {shortest:,} on;"
-            f" the most at one length: {_of(most)} seeds."
+            f"None of {count(len(own), 'recipe')} solves any length tried, from T = {shortest:,}"
+            f" on; the most at one length: {_of(most)} seeds."
         )
     if all(one.all_tried for one in own):
         return (
-            f"All {count(len(own), 'arm')} solve the longest length tried, T ="
+            f"All {count(len(own), 'recipe')} solve the longest length tried, T ="
             f" {max(one.tried[-1].steps for one in own):,}: no limit was found."
         )
     order = sorted(own, key=lambda one: -one.longest.steps if one.longest else 0)
@@ -142,7 +142,7 @@ def _figure(study: Study, task: str | None, own: Sequence[LongestSolved]) -> Fig
     pooled = max(at.n for one in own for at in one.tried)
     caption = (
         f"Solved (filled) and unsolved networks at each length T, up to {count(pooled, 'seed')} an"
-        " arm and length; the lengths tried stand at equal distances."
+        " recipe and length; the lengths tried stand at equal distances."
     )
     where = f" on {level('task', task)}" if task else ""
     return Figure(
@@ -247,7 +247,7 @@ def _table(own: Sequence[LongestSolved]) -> Table:
             cells.append(Cell(f"{at.solved}/{at.n}", at.solved / at.n) if at else Cell("–", None))
         rows.append(cells)
     columns = [
-        "arm",
+        "recipe",
         "longest T",
         "its lag",
         "solved there, Wilson interval",
@@ -258,4 +258,4 @@ def _table(own: Sequence[LongestSolved]) -> Table:
         f"≥: the longest length tried ({lengths[-1]:,}) is solved. A diverged network counts as"
         " unsolved, a missing one not at all."
     )
-    return Table(columns, rows, "Longest length solved by arm", notes)
+    return Table(columns, rows, "Longest length solved by recipe", notes)

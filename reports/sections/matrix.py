@@ -79,7 +79,7 @@ class EveryArm:
                 [("excluded" if why else "not in the grid", "word"), (why or "", "")], "empty"
             )
         if not arm["n"]:
-            return Box([("no point yet", "word"), (f"0 of {arm['declared']} seeds", "")], "empty")
+            return Box([("no network yet", "word"), (f"0 of {arm['declared']} seeds", "")], "empty")
         word, kind = verdict_words(arm)
         short = "" if arm["n"] == arm["declared"] else f" of {arm['declared']}"
         n = arm["score"].n if study.adopted else arm["n"]  # a lost run may have no score
@@ -106,9 +106,10 @@ def _matrix_caption(study: Study, hidden: int) -> str:
         else "counts where fewer than 80 % of the seeds agree"
     )
     caption = (
-        "Each box: how transport changed (verdict), whether it learned (outcome), mean test"
+        "Each box: how the remaining gradient changed (verdict), whether it learned (outcome),"
+        " mean test"
         f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}. The"
-        " verdict describes transport, not success."
+        " verdict describes the gradient, not success."
     )
     if study.adopted:
         runs = "runs" if study.replicates else "seeds"

@@ -22,9 +22,11 @@ from reports.formatting import count, known, level, levels, listing, number, per
 from reports.statistics.survival import planned_updates
 
 HOW = (
-    "One map is one [arm]. Go from left to right along training ([update], on a log scale) and from"
-    " the bottom to the top back in time ([lag]). The colour is [transport]: pale means that as"
-    " much [credit] arrives as one step back, dark that it fades on the way, red that it is"
+    "One map is one [recipe]. Go from left to right along training ([update], on a log scale) and"
+    " from"
+    " the bottom to the top back in time ([lag]). The colour is the [remaining gradient]: pale"
+    " means that as"
+    " much is left as one step back, dark that it fades on the way, red that it is"
     " amplified. A map that is dark above and turns pale to the right is a network that opens, at"
     " some update between two probes (ticks at the foot); compare where the validation loss (line)"
     " falls, before that or after. A map that turns dark closes. Grey and magenta are exact zeros"
@@ -81,11 +83,13 @@ class OpeningMaps:
         left = " Seeds that have ended early are not in the medians that follow." if early else ""
         dashed = f" Dashed: the lag that is judged, {listing(map(str, judged))}." if judged else ""
         return (
-            f"One map per arm ({count(arms, 'arm')}; median over {count(len(study.seeds), 'seed')};"
-            f" {count(len(study.stored), 'point')}). Colour: transport of the network at each lag,"
+            f"One map per recipe ({count(arms, 'recipe')}; median over"
+            f" {count(len(study.seeds), 'seed')};"
+            f" {count(len(study.stored), 'network')}). Colour: remaining gradient at each lag,"
             " relative to lag 1, geometric mean over the probe examples; the scale ends at"
-            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} decades. Ticks at the"
-            " foot of a map: the probes; between them, linear interpolation in decades. Line:"
+            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} powers of ten. Ticks at"
+            " the"
+            " foot of a map: the probes; between them, linear interpolation in powers of ten. Line:"
             " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
             f" 1.1).{left}{dashed} Above each map: verdicts, counted over seeds."
         )
@@ -152,7 +156,7 @@ class OpeningMaps:
         self, rows: pd.DataFrame, loss: pd.DataFrame | None, word: str, lag: int | None
     ) -> Map | str:
         if rows.empty:
-            return "no point yet"
+            return "no network yet"
         grid = rows.pivot(index="lag", columns="update", values=["value", "zero", "bad"])
         line = (
             (loss["update"].to_numpy(dtype=float), loss["value"].to_numpy(dtype=float))
@@ -173,7 +177,7 @@ class OpeningMaps:
         """How many networks opened; counts are of points, not arms."""
         points, found = study.stored, tally(study.stored)
         if not found.judged:
-            return "No point has a verdict yet."
+            return "No network has a verdict yet."
         networks = count(found.judged, "network")
         if not found.began_without:
             return (
@@ -252,16 +256,17 @@ class OpeningMaps:
                 _decade(end[end["arm"] == arm.arm].set_index("lag"), lag.get(arm.arm, -1))
             ] * apart
             rows.append(cells)
-        which = str(next(iter(lag.values()), 1)) if one_lag else "K, the judged one of each arm,"
+        which = str(next(iter(lag.values()), 1)) if one_lag else "K, the judged one of each recipe,"
         return Table(
             [
-                "arm",
+                "recipe",
                 *([] if one_lag else ["lag K"]),
                 *(f"update {time:,}" if one_length else f"{time} % of updates" for time in times),
                 *(["last probe of each seed"] if apart else []),
             ],
             rows,
-            f"Transport at lag {which} relative to lag 1, decades, median over seeds",
+            f"Remaining gradient at lag {which} relative to lag 1, powers of ten, median over"
+            " seeds",
         )
 
 

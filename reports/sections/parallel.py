@@ -23,11 +23,13 @@ WIDTH = 10.0
 ROOM = 0.62  # of the distance between two levels, over which their lines are spread
 BEST = 4  # the best quarter, in the finding
 HOW = (
-    "One line is one [arm]. Follow it from the left through its levels to D at the end ([D]) and to"
+    "One line is one [recipe]. Follow it from the left through its levels to the [remaining"
+    " gradient] at the end and to"
     " its mean test score. Lines of a level stand in the order of their scores. Where the lines"
-    " that end high come from one level, that level goes with success; where lines cross between D"
-    " and the score, how well credit travels does not decide. With the mouse, drag along the axis"
-    " of D or of the score, or write limits below the figure, to keep some lines."
+    " that end high come from one level, that level goes with success; where lines cross between"
+    " these two axes"
+    ", how much of the gradient is left does not decide. With the mouse, drag along one"
+    " of these two axes, or write limits below the figure, to keep some lines."
 )
 
 
@@ -71,8 +73,8 @@ def _figure(study: Study, found: pd.DataFrame, task: str) -> Figure:
     )
     colour = study.panel_factors[0]
     caption = (
-        f"One line per arm (n = {len(found)}); colour: {short_name(colour)}. Means over seeds: D at"
-        f" the end, in decades, and test {study.metric}."
+        f"One line per recipe (n = {len(found)}); colour: {short_name(colour)}. Means over seeds:"
+        f" remaining gradient at the end, in powers of ten, and test {study.metric}."
     )
     return Figure(
         picture,
@@ -96,7 +98,7 @@ def _finding(study: Study, found: pd.DataFrame) -> str:
         if times > len(best) * max(0.5, float((found[key] == name).mean()))
     ]
     said = [f"{times} have {name}" for times, name in sorted(shared, key=lambda one: -one[0])]
-    start = f"Of the {len(best)} arms with the best mean score"
+    start = f"Of the {len(best)} recipes with the best mean score"
     return f"{start}, {', '.join(said[:3])}." if said else f"{start}, most share no level."
 
 
@@ -119,7 +121,10 @@ def _drawing(study: Study, found: pd.DataFrame, rasterized: bool) -> Drawing:
             alpha=0.7,
             rasterized=rasterized,
         )
-        text = f"D {number(arm['D'], 1)}, mean test {study.metric} {score_number(arm['mean'], 3)}"
+        text = (
+            f"remaining gradient {number(arm['D'], 1)}, mean test {study.metric}"
+            f" {score_number(arm['mean'], 3)}"
+        )
         marked(line[0], arm_mark(study, arm["arm"], text))
     _axes(study, axis, found, keys)
     return figure
@@ -141,7 +146,7 @@ def _axes(study: Study, axis: Axes, found: pd.DataFrame, keys: Sequence[str]) ->
     """Vertical axes with names, levels and numbers."""
     box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
     small: dict[str, Any] = {"fontsize": 7.5, "va": "center", "bbox": box, "zorder": 5}
-    names = [*map(short_name, keys), "D at the end", f"test {study.metric}"]
+    names = [*map(short_name, keys), "remaining gradient", f"test {study.metric}"]
     for x, name in enumerate(names):
         axis.axvline(x, color=SOFT, linewidth=0.7, zorder=0)
         axis.text(x, 1.07, shorten(name, 24), ha="center", va="bottom", fontsize=8.5)
@@ -169,6 +174,11 @@ def _table(study: Study, found: pd.DataFrame) -> Table:
         ]
         for _, arm in found.iterrows()
     ]
-    title = f"Levels, gradient and score of {count(len(found), 'arm')}"
-    heads = ["arm", "D at the end (decades)", f"mean test {study.metric}", "lost"]
+    title = f"Levels, gradient and score of {count(len(found), 'recipe')}"
+    heads = [
+        "recipe",
+        "remaining gradient at the end (powers of ten)",
+        f"mean test {study.metric}",
+        "lost",
+    ]
     return Table(heads, rows, title, filtered=True)

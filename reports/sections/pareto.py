@@ -23,12 +23,13 @@ from reports.formatting import count, known, level, levels, number, percent, sco
 from study.design.ranking import ranking
 
 HOW = (
-    "A mark is one [arm]: its mean score upwards; across, on the left its [gradient health] (0"
+    "A mark is one [recipe]: its mean score upwards; across, on the left its [gradient health] (0"
     " carries; −2 means that a hundredth is left, or that it explodes by as much), on the right"
-    " what a [point] costs in seconds. The larger the mark, the longer it trains. Filled marks are"
+    " what a [network] costs in seconds. The larger the mark, the longer it trains. Filled marks"
+    " are"
     " on the [Pareto front] in nearly all draws of seeds and test examples: a better score costs"
-    " gradient health or time. Hollow marks are beaten in everything by another arm in nearly all"
-    " draws. Pale marks are open: which they are depends on the draw."
+    " gradient health or time. Hollow marks are beaten in everything by another recipe in nearly"
+    " all draws. Pale marks are open: which they are depends on the draw."
 )
 NAMED = 6  # arms in a sentence
 PLACES = ON, OPEN, BEATEN = "on", "open", "beaten"
@@ -69,8 +70,8 @@ class Pareto:
         if frame["arm"].nunique() < 2:
             return [
                 Prose(
-                    "Fewer than two arms have score, gradient health and cost: there is nothing to"
-                    " compare."
+                    "Fewer than two recipes have score, gradient health and cost: there is nothing"
+                    " to compare."
                 )
             ]
         draws = affordable(self.draws, frame["arm"].nunique())
@@ -91,24 +92,24 @@ class Pareto:
         if found["share"].isna().all():
             on = found[found["on_front"]]
             return (
-                f"By their means, {count(len(on), 'arm')} of {len(found)}"
+                f"By their means, {count(len(on), 'recipe')} of {len(found)}"
                 f" {'is' if len(on) == 1 else 'are'} beaten by no other in score, gradient health"
-                f" and cost at once: {_names(on)}. With one seed in an arm nothing says how sure"
+                f" and cost at once: {_names(on)}. With one seed in a recipe nothing says how sure"
                 " that is."
             )
         sure, open_ = found[found["place"] == ON], found[found["place"] == OPEN]
         beaten = len(found) - len(sure) - len(open_)
         at_least = f"in at least {percent(SURE)} of {draws:,} draws of seeds and test examples"
         sentence = (
-            f"{count(len(sure), 'arm')} of {len(found)} {'is' if len(sure) == 1 else 'are'} beaten"
-            " by no other in score, gradient health and cost at once,"
+            f"{count(len(sure), 'recipe')} of {len(found)} {'is' if len(sure) == 1 else 'are'}"
+            " beaten by no other in score, gradient health and cost at once,"
             f" {at_least}: {_names(sure)}."
             if len(sure)
-            else f"No arm of {len(found)} is on the front of score, gradient health and cost"
+            else f"No recipe of {len(found)} is on the front of score, gradient health and cost"
             f" {at_least}."
         )
         if len(open_):
-            sentence += f" For {count(len(open_), 'arm')} it is open: {_names(open_)}."
+            sentence += f" For {count(len(open_), 'recipe')} it is open: {_names(open_)}."
         if beaten:
             sentence += (
                 f" {_others(beaten, len(found))} beaten in at least {percent(SURE)} of the draws."
@@ -137,31 +138,34 @@ class Pareto:
         cheapest = found[found["cheapest"]]
         cheap = cheapest.loc[cheapest["score"].idxmax()]
         cheaper = best.name not in cheapest.index
-        which = "the cheapest arm" if len(cheapest) == 1 else f"of the {len(cheapest)} cheapest the"
+        which = (
+            "the cheapest recipe" if len(cheapest) == 1 else f"of the {len(cheapest)} cheapest the"
+        )
         which += "" if len(cheapest) == 1 else " best"
         finding = (
             f"The best mean score, {with_interval(scores[best.name])} ({best['label']}, n ="
-            f" {int(best['n'])}), costs {score_number(-best['cost'], 1)} s per point at a gradient"
-            f" health of {number(best['health'], 1)} decades; "
+            f" {int(best['n'])}), costs {score_number(-best['cost'], 1)} s per network at a"
+            f" gradient health of {number(best['health'], 1)} powers of ten; "
             + (
                 f"{which} ({cheap['label']}, n = {int(cheap['n'])},"
                 f" {score_number(-cheap['cost'], 1)} s) reaches {with_interval(scores[cheap.name])}"
                 if cheaper
-                else "no arm is shown to be cheaper"
+                else "no recipe is shown to be cheaper"
             )
-            + ("; 95 % intervals over seeds." if found["n"].max() > 1 else "; one seed an arm.")
+            + ("; 95 % intervals over seeds." if found["n"].max() > 1 else "; one seed a recipe.")
         )
         caption = (
-            f"One mark per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
+            f"One mark per recipe (n = {len(found)} recipes, {int(found['n'].sum())} networks),"
+            " means over"
             f" seeds, no interval drawn; colour: {keys[0]}; shape: {keys[1]}; size: seconds;"
             f" filled: on the front of score, gradient health and cost in at least {percent(SURE)}"
-            " of the draws; hollow: beaten in as many; pale: open. Gradient health: min(0,"
-            " D) − max(0, U) at the end, decades."
+            " of the draws; hollow: beaten in as many; pale: open. Gradient health in"
+            " powers of ten."
             " Cost: updates made, times the seconds per update of all networks that do the same"
             " arithmetic (those that differ in initial weights, clip rule or optimizer alone do)."
             f" Costs that differ by less than {percent(CLOCK)}, or than they vary over seeds, count"
             " as equal."
-            + (f" {count(left_out, 'point')} without all three left out." if left_out else "")
+            + (f" {count(left_out, 'network')} without all three left out." if left_out else "")
         )
         table = self._table(study, found, draws)
         return Figure(
@@ -207,7 +211,7 @@ class Pareto:
                 ]
             )
         columns = [
-            "arm",
+            "recipe",
             f"test {study.metric}",
             "gradient health",
             "horizon",
@@ -220,10 +224,10 @@ class Pareto:
         notes = (
             f"Means over seeds; horizon: median, steps; lost: seeds that diverged, silently or not."
             f" Share of draws: of {draws:,} draws of"
-            " the seeds within every arm, and of the test examples where they were kept, those"
+            " the seeds within every recipe, and of the test examples where they were kept, those"
             f" that put it on the front; on or beaten: in at least {percent(SURE)} of them."
         )
-        title = "Score, gradient health and cost, one row per arm"
+        title = "Score, gradient health and cost, one row per recipe"
         return Table(columns, rows, title, notes, filtered=True)
 
 
@@ -281,7 +285,7 @@ def drawing(
     area = 18 + 90 * cost / (cost.max() or 1)
     for axis, (column, title) in zip(
         axes[0],
-        (("health", "gradient health (decades)"), ("cost", "seconds per point")),
+        (("health", "gradient health (powers of ten)"), ("cost", "seconds per network")),
         strict=True,
     ):
         for (number_of, arm), size in zip(found.iterrows(), area, strict=True):
@@ -348,12 +352,13 @@ def _handles(
 
 def _gone(n: int) -> str:
     return (
-        f"{count(n, 'arm')} lost all {'its' if n == 1 else 'their'} seeds and"
+        f"{count(n, 'recipe')} lost all {'its' if n == 1 else 'their'} seeds and"
         f" {'is' if n == 1 else 'are'} left out: whatever was learned is gone."
     )
 
 
 def _unlearned(n: int) -> str:
     return (
-        f"{count(n, 'arm')} learned nothing on validation and {'is' if n == 1 else 'are'} left out."
+        f"{count(n, 'recipe')} learned nothing on validation and {'is' if n == 1 else 'are'} left"
+        " out."
     )

@@ -27,13 +27,14 @@ from reports.statistics.levels import Gap
 from study.design.power import MAX_SEEDS, floor_of_test_set, resolvable, seeds_for
 
 HOW = (
-    "A line falls from left to right: more [seeds|seed] an [arm] find smaller differences. Take the"
+    "A line falls from left to right: more [seeds|seed] a [recipe] find smaller differences. Take"
+    " the"
     " line of the comparison you care about, go to the number of seeds you can afford, and read off"
     " the smallest difference you would find four times out of five. A mark above its line is a"
     " measured difference that this study could resolve; a mark below may be chance."
 )
 WIDTH = 10.0
-NOT_A_FACTOR = "two arms"
+NOT_A_FACTOR = "two recipes"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Power:
                 [
                     Prose(
                         "What more seeds would resolve cannot be determined: "
-                        + ("there is one arm." if len(study.arms) < 2 else _no_spread(points))
+                        + ("there is one recipe." if len(study.arms) < 2 else _no_spread(points))
                     )
                 ]
             )
@@ -108,8 +109,8 @@ class Power:
         more = next((seeds for seeds in self.seeds if seeds >= 4 * n), 4 * n)
         sentence = (
             f"With the measured spread over seeds (sd {score_number(spread, 3)} in test"
-            f" {study.metric}){_and_test_set(study)}, n = {n} seeds per arm cannot resolve less"
-            f" than {_size(two, spread, n)} between two arms; n = {more} would resolve"
+            f" {study.metric}){_and_test_set(study)}, n = {n} seeds per recipe cannot resolve less"
+            f" than {_size(two, spread, n)} between two recipes; n = {more} would resolve"
             f" {_size(two, spread, more)} (80 % power, two-sided .05, one test)."
         )
         factors = [one for one in asked if one.name != NOT_A_FACTOR]
@@ -127,7 +128,7 @@ class Power:
         if two.floor:
             sentence += (
                 " The test set alone, however many seeds, leaves differences between the two best"
-                f" arms under {score_number(two.floor, 3)} unresolved."
+                f" recipes under {score_number(two.floor, 3)} unresolved."
             )
         return sentence
 
@@ -139,14 +140,15 @@ class Power:
         )
         two = next(one for one in asked if one.name == NOT_A_FACTOR)
         finding = (
-            f"{n} seeds per arm resolve {_size(two, spread, n)} between two arms; {self.seeds[-1]}"
-            f" would resolve {_size(two, spread, self.seeds[-1])}."
+            f"{n} seeds per recipe resolve {_size(two, spread, n)} between two recipes;"
+            f" {self.seeds[-1]} would resolve {_size(two, spread, self.seeds[-1])}."
         )
         caption = (
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
-            " with 80 % power, against seeds per arm; marks: the largest differences measured, at"
+            " with 80 % power, against seeds per recipe; marks: the largest differences measured,"
+            " at"
             f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
-            f" seeds taken as {score_number(spread, 3)} everywhere; arms lie between"
+            f" seeds taken as {score_number(spread, 3)} everywhere; recipes lie between"
             f" {score_number(low, 3)} and {score_number(high, 3)}. The noise of the test set "
             + ("is added." if any(one.floor for one in asked) else "is not known and left out.")
         )
@@ -162,12 +164,12 @@ class Power:
             "difference between",
             *(f"n = {seeds}" for seeds in self.seeds),
             "largest measured",
-            "seeds per arm to resolve that",
+            "seeds per recipe to resolve that",
         ]
         table = Table(
             columns,
             rows,
-            "Smallest difference resolved, by seeds per arm",
+            "Smallest difference resolved, by seeds per recipe",
             f"80 % power at .05, in test {study.metric}; one test, not a family.",
         )
         return Figure(picture, caption, f"Power. {finding}", table, WIDTH, finding, HOW)
@@ -233,9 +235,9 @@ def _what_would(study: Study, one: Question, n: int, spread: float) -> str:
         " smaller than that;"
     )
     if need := one.seeds(spread):
-        return f"{start} to resolve it would take {need:,} seeds per arm."
+        return f"{start} to resolve it would take {need:,} seeds per recipe."
     if one.measured > one.floor or not one.floor:
-        return f"{start} to resolve it would take more than {MAX_SEEDS:,} seeds per arm."
+        return f"{start} to resolve it would take more than {MAX_SEEDS:,} seeds per recipe."
     now = len(by_example(study))
     start += (
         f" no number of seeds would resolve it, since the test set of {now:,} examples alone leaves"
@@ -299,11 +301,11 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, most: in
         yscale="log",
         xlim=(1.85, most),
         ylim=(min(values) / 1.25, max(values) * 1.25),
-        xlabel="seeds per arm",
+        xlabel="seeds per recipe",
     )
     if floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
-        lines.append([math.log10(floor), "limit of the test set, two best arms", INK])
+        lines.append([math.log10(floor), "limit of the test set, two best recipes", INK])
     axis.set_ylabel(f"resolved in test {study.metric}")
     _set_ticks(axis, most)
     for y, _, colour in marks:
@@ -368,5 +370,5 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
 
 def _no_spread(points: pd.DataFrame) -> str:
     if (points.groupby("arm")["counted"].count() < 2).all():
-        return "no arm has two seeds with a score."
-    return "the seeds of every arm have the same score."
+        return "no recipe has two seeds with a score."
+    return "the seeds of every recipe have the same score."

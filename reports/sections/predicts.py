@@ -30,8 +30,8 @@ from reports.statistics import Estimate, Prediction
 from study.records import OUTCOMES
 
 HOW = (
-    "A mark is one [point]; across: how much [credit] arrives at the judged lag ([D], in"
-    " [decades|decade]), up: its test score. If D predicted success, the marks would rise"
+    "A mark is one [network]; across: the [remaining gradient] at the judged [lag] (in"
+    " powers of ten), up: its test score. If it predicted success, the marks would rise"
     " from left to right and the shapes (outcomes) would stand apart. [AUC] and [rank"
     " correlation] say how well they do; an interval that holds .5 (or 0) says that it is not"
     " shown here."
@@ -64,7 +64,7 @@ class Found:
     @property
     def points(self) -> str:
         if self.key is None:
-            return "all points, pooled"
+            return "all networks, pooled"
         return (
             f"compared within {self.key}"
             if self.level is None
@@ -75,7 +75,7 @@ class Found:
 class Predicts:
     """`at`: shares of the run at which D is read; `draws`: draws of the bootstrap over arms."""
 
-    title = "Does transport D predict success here?"
+    title = "Does the remaining gradient predict success here?"
     needs = ("D", "outcome")
 
     def __init__(self, *, at: list[float], draws: int) -> None:
@@ -125,10 +125,10 @@ class Predicts:
             if not known(one.pooled.auc.value) or one.too_few:
                 continue
             said = {
-                HOLDS: "D goes with success within every factor",
-                OPPOSITE: "D goes against success within every factor",
-                MIXED: "D goes with success at some levels and against it at others",
-            }.get(one.word, "D is not shown to go with success")
+                HOLDS: "it goes with success within every factor",
+                OPPOSITE: "it goes against success within every factor",
+                MIXED: "it goes with success at some levels and against it at others",
+            }.get(one.word, "it is not shown to go with success")
             parts.append(f"{_when(share)} {said} ({association_words(one)})")
         text = "; ".join(parts)
         return f"{text[0].upper()}{text[1:]}." if text else ""
@@ -149,13 +149,13 @@ class Predicts:
                     _value(one, "auc"),
                     _value(one, "rho") if one_found.own_rho else "–",
                     sentence,
-                    f"{one.auc.n} ({count(one.arms, 'arm')})",
+                    f"{one.auc.n} ({count(one.arms, 'recipe')})",
                     str(one.successes),
                 ]
             )
         columns = [
-            "points",
-            "D read",
+            "networks",
+            "gradient read",
             "AUC for solved",
             "Spearman with score",
             "AUC apart from .5",
@@ -163,14 +163,15 @@ class Predicts:
             "solved",
         ]
         notes = (
-            f"95 % percentile interval of a bootstrap over arms (at least {self.draws:,} draws,"
-            " and more where the draws would decide); none below 5 arms, 5 points of either outcome"
-            " or 2 arms that have it, of the levels that have both outcomes. AUC .5 is chance."
+            f"95 % percentile interval of a bootstrap over recipes (at least {self.draws:,} draws,"
+            " and more where the draws would decide); none below 5 recipes, 5 networks of either"
+            " outcome"
+            " or 2 recipes that have it, of the levels that have both outcomes. AUC .5 is chance."
             " Pooled over cells or initializers it may show what differs between these; what is"
             " said rests on networks compared within each factor. Kept as"
             " tables/prediction.parquet of the study."
         )
-        return Table(columns, rows, "How well D predicts success", notes)
+        return Table(columns, rows, "How well the remaining gradient predicts success", notes)
 
     def _figure(
         self,
@@ -195,19 +196,19 @@ class Predicts:
         rho = overall[best].rho
         correlations = "; ".join(f"{_when(share)} {words(overall[share].rho)}" for share in self.at)
         few = (
-            f"A rank correlation of D with test {study.metric} has no interval here:"
-            f" {_why_no_correlation(overall[best], points)}."
+            f"A rank correlation of the remaining gradient with test {study.metric} has no"
+            f" interval here: {_why_no_correlation(overall[best], points)}."
         )
         finding = (
-            f"Rank correlation of D with test {study.metric} over all points (positive: the more is"
-            f" carried, the better the score): {correlations}."
+            f"Rank correlation of the remaining gradient with test {study.metric} over all"
+            f" networks (positive: the more is left, the better the score): {correlations}."
             if any(known(one.rho.low) for one in overall.values())
             else few
         )
         caption = (
-            f"One mark per point (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome. D"
-            f" in decades relative to lag 1; lost points stand at {WORST}. Brackets: 95 % interval,"
-            " bootstrap over arms."
+            f"One mark per network (n = {min(rho.n, len(points))}); colour: {key}; shape: outcome;"
+            f" lost networks stand at {WORST}. Brackets: 95 % interval,"
+            " bootstrap over recipes."
         )
         rows = [
             [
@@ -219,12 +220,18 @@ class Predicts:
             for _, row in points.iterrows()
         ]
         table = Table(
-            ["point", *(f"D {_when(share)}" for share in self.at), "score", "outcome"],
+            ["network", *(f"left {_when(share)}" for share in self.at), "score", "outcome"],
             rows,
             "The marks",
         )
         return Figure(
-            picture, caption, f"Transport D against success. {finding}", table, 10.0, finding, HOW
+            picture,
+            caption,
+            f"Remaining gradient against success. {finding}",
+            table,
+            10.0,
+            finding,
+            HOW,
         )
 
 
@@ -285,7 +292,7 @@ def _scatter(
         axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
         axis.minorticks_off()
         axis.set_xlim(1.12 * low_D, max(1.12 * high_D, high_D + 0.3))
-        axis.set_title(f"D {_when(share)}", fontsize=8.5)
+        axis.set_title(_when(share), fontsize=8.5)
         if j:
             axis.tick_params(labelleft=False)
     low, high = points["counted"].min(), points["counted"].max()
@@ -296,7 +303,7 @@ def _scatter(
     figure.text(
         0.5 * (0.62 + 10 - 1.35) / 10,
         0.02,
-        f"D, decades of transport at the judged lag ({beyond}dashed: limits of fading and"
+        f"remaining gradient at the judged lag, powers of ten ({beyond}dashed: limits of fading and"
         " vanishing)",
         ha="center",
         va="bottom",
@@ -344,7 +351,8 @@ def _marks(
                     rasterized=rasterized,
                 )
                 texts = [
-                    f"D {number(d, 1)}, test {study.metric} {score_number(score, 3)}, {outcome}"
+                    f"remaining gradient {number(d, 1)}, test {study.metric}"
+                    f" {score_number(score, 3)}, {outcome}"
                     for d, score in zip(x[own], points.loc[own, "counted"], strict=True)
                 ]
                 marked(dots[0], *point_marks(study, points[own], texts))
@@ -395,6 +403,6 @@ def _why_no_correlation(one: Prediction, points: pd.DataFrame) -> str:
     if points["counted"].nunique() < 2:
         return "every network has the same score"
     return (
-        f"{count(one.arms, 'arm')} with D and score {'is' if one.arms == 1 else 'are'} too few,"
-        " or D is the same in too many"
+        f"{count(one.arms, 'recipe')} with gradient and score {'is' if one.arms == 1 else 'are'}"
+        " too few, or the gradient is the same in too many"
     )

@@ -116,7 +116,7 @@ class Provenance:
     def _points(self, study: Study) -> tuple[str, str, str, str, int]:
         text = private(study.store.points().to_csv(index=False, lineterminator="\n"))
         return download(
-            f"{study.name}-points.csv", "one row a stored point, every column", text, "text/csv"
+            f"{study.name}-points.csv", "one row a stored network, every column", text, "text/csv"
         )
 
     def _study(self, study: Study) -> tuple[str, str, str, str, int]:

@@ -37,7 +37,7 @@ class RecipeSection:
         every = recipes(study)
         blocks: list[object] = []
         if not every:
-            text = "No point has a validation score yet: there is nothing to recommend."
+            text = "No network has a validation score yet: there is nothing to recommend."
             return Section([Prose(text)])
         if len(every) > 1 and all(len(found.order) == 1 for _, found in every):
             return Section([Prose(f"{nothing_to_choose(study)}.")])
@@ -92,7 +92,7 @@ class RecipeSection:
                 ]
             )
         columns = [
-            "arm",
+            "recipe",
             "validation",
             f"test {study.metric}, 95 %",
             "n",
@@ -106,14 +106,15 @@ class RecipeSection:
         notes = (
             f"{_which(self.shown, len(found.order))} in this order: fewest lost, most"
             " solved at the end, mean validation score with lost seeds at the baseline, soonest;"
-            " arms that learned nothing, and those whose best seed is far below another arm's mean,"
-            f" come after these.{'' if study.adopted else ' Seconds: per point, as under Cost.'}"
+            " recipes that learned nothing, and those whose best seed is far below another"
+            " recipe's mean,"
+            f" come after these.{'' if study.adopted else ' Seconds: per network, as under Cost.'}"
             " Distinguished: the difference"
-            " of mean test scores lies outside an interval that holds for all arms at once"
-            " (Bonferroni; spread over seeds pooled over arms"
+            " of mean test scores lies outside an interval that holds for all recipes at once"
+            " (Bonferroni; spread over seeds pooled over recipes"
             f"{noise_words(study, ', and the noise of the test set')}). "
         )
-        return Table(columns, rows, "The arms to choose from", notes)
+        return Table(columns, rows, "The recipes to choose from", notes)
 
 
 def _first_of_each(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> Table:
@@ -128,12 +129,18 @@ def _first_of_each(study: Study, every: Sequence[tuple[Problem, Recipe]]) -> Tab
         solved = solved_words(study, row) if found.learned else "–"
         rows.append([problem.name, name, score, solved, close if found.learned else "–"])
     columns = ["task", "first", f"test {study.metric}, 95 %", "solved at the end", "not told apart"]
-    notes = "Not told apart: other arms of that task that the first is not shown to beat."
+    notes = "Not told apart: other recipes of that task that the first is not shown to beat."
     return Table(columns, rows, "What to take for each task", notes)
 
 
 def _which(shown: int, n: int) -> str:
-    return f"The first {shown} of {n} arms," if shown < n else "All arms," if n > 1 else "One arm;"
+    return (
+        f"The first {shown} of {n} recipes,"
+        if shown < n
+        else "All recipes,"
+        if n > 1
+        else "One recipe;"
+    )
 
 
 def _fresh(one: ConfirmedArm | None) -> Cell | str:
@@ -156,14 +163,14 @@ def _sentences(
     first = arms.loc[found.first]
     score = f"mean test {study.metric} {with_interval(first['score'], 3)}, n = {first['n']}"
     if len(found.order) == 1:
-        return [f"There is one arm, so that there is nothing to choose from ({score})."]
+        return [f"There is one recipe, so that there is nothing to choose from ({score})."]
     second = arms.loc[found.order[1]]
     runner = f"Runner-up: {second['label']} ({with_interval(second['score'], 3)})"
     chosen = f"{first['label']} ({score}), chosen over the runner-up by {found.chosen_by}"
     if found.undecided:
         others = len(found.order) - 1
         sentence = (
-            f"No arm can be told apart from the first: {chosen}, is not shown to be ahead of the"
+            f"No recipe can be told apart from the first: {chosen}, is not shown to be ahead of the"
             f" {f'{others} others' if others > 1 else 'other'} in test score. {runner}."
         )
     else:
@@ -182,9 +189,11 @@ def _sentences(
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:
     """Which other arms cannot be distinguished from the first."""
     if found.close is None:
-        return " One seed per arm: which others are as good is not known."
+        return " One seed per recipe: which others are as good is not known."
     if not found.close:
-        others = "other arm" if len(found.order) == 2 else f"{len(found.order) - 1} other arms"
+        others = (
+            "other recipe" if len(found.order) == 2 else f"{len(found.order) - 1} other recipes"
+        )
         return f" The {others} can be told apart from the first by test score."
     names = [
         "the runner-up" if arm == found.order[1] else arms.loc[arm, "label"] for arm in found.close
@@ -195,8 +204,8 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
         else f"{'; '.join(names[:4])}; and {len(names) - 4} more"
     )
     return (
-        f" {count(len(names), 'arm')} of the other {len(found.order) - 1} cannot be distinguished"
-        f" from it: {shown}."
+        f" {count(len(names), 'recipe')} of the other {len(found.order) - 1} cannot be"
+        f" distinguished from it: {shown}."
     )
 
 
@@ -208,6 +217,6 @@ def _quickest(study: Study, found: Recipe, arms: pd.DataFrame) -> str:
     arm, seconds, of_first = quick
     return (
         f" The quickest of those that lose no more seeds and solve as many is"
-        f" {arms.loc[arm, 'label']}: {number(seconds, 1)} s per point against"
+        f" {arms.loc[arm, 'label']}: {number(seconds, 1)} s per network against"
         f" {number(of_first, 1)} s."
     )

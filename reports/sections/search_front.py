@@ -14,13 +14,14 @@ from reports.figures.theme import SLOTS, SOFT, draw, panels
 from reports.formatting import count, score_number
 
 HOW = (
-    "A mark is one trial. Filled marks are on the [Pareto front] of their [arm]: no other trial of"
-    " that arm is better in one objective without being worse in another. Going along the filled"
+    "A mark is one trial. Filled marks are on the [Pareto front] of their [recipe]: no other trial"
+    " of"
+    " that recipe is better in one objective without being worse in another. Going along the filled"
     " marks tells what a better score costs."
 )
 
 
-UNITS = {"health": "gradient health (decades)", "cost": "cost (s of one core, planned)"}
+UNITS = {"health": "gradient health (powers of ten)", "cost": "cost (s of one core, planned)"}
 COLUMNS = 3
 
 
@@ -44,8 +45,8 @@ def figure(search: Search, other: str) -> Figure:
     front = search.complete[search.complete["front"].astype(bool)]
     sizes = front.groupby("arm").size()
     finding = (
-        f"{count(int(sizes.sum()), 'setting')} over {count(len(sizes), 'arm')} are beaten by no"
-        " other of their arm in all objectives."
+        f"{count(int(sizes.sum()), 'setting')} over {count(len(sizes), 'recipe')} are beaten by no"
+        " other of their recipe in all objectives."
     )
     caption = (
         "Every trial trained to its end; filled: on the front over"
@@ -68,7 +69,7 @@ def figure(search: Search, other: str) -> Figure:
         ]
         rows.append([search.labels[trial["arm"]], *scores, sentence])
     table = Table(
-        ["arm", *map(objective_name, search.summary["objectives"]), "setting"],
+        ["recipe", *map(objective_name, search.summary["objectives"]), "setting"],
         rows,
         "Settings on the front",
         filtered=True,

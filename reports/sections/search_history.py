@@ -53,7 +53,7 @@ def figure(search: Search) -> Figure:
         )
     finding = (
         f"The best trial came in the last fifth of the budget in {late} of"
-        f" {count(len(rows), 'arm')}."
+        f" {count(len(rows), 'recipe')}."
     )
     caption = (
         "One mark per trial trained to its end, in the order of their numbers; ring: the default"
@@ -61,7 +61,9 @@ def figure(search: Search) -> Figure:
         " rises at the end, a larger budget may find more."
     )
     table = Table(
-        ["arm", "trial of the best", "its score", "trials"], rows, "When the best setting was found"
+        ["recipe", "trial of the best", "its score", "trials"],
+        rows,
+        "When the best setting was found",
     )
     return Figure(picture, caption, f"History of the search. {finding}", table, 10.0, finding, HOW)
 

@@ -13,7 +13,7 @@ from reports.figures.theme import INK, SLOTS, draw, panels
 from reports.formatting import count, listing, percent, short_names
 
 HOW = (
-    "A row is one [arm], a column one searched key, then pairs of keys; the number is the"
+    "A row is one [recipe], a column one searched key, then pairs of keys; the number is the"
     " [importance]: how much of the ups and downs over the whole space it explains by itself. Dark"
     " cells are the keys that are worth tuning; pale ones may keep their default. A pair counts"
     " only what its keys do together beyond each alone. A forest fitted to few trials knows little:"
@@ -67,14 +67,14 @@ def figure(search: Search, objective: str) -> Figure:
     )
     top = [named(search, columns[singles[int(np.nanargmax(row[singles]))]]) for row in table]
     counted = {name: top.count(name) for name in dict.fromkeys(top)}
-    leading = listing([f"{name} ({count(n, 'arm')})" for name, n in counted.items()])
+    leading = listing([f"{name} ({count(n, 'recipe')})" for name, n in counted.items()])
     finding = f"Most of the variance of the {objective_name(objective)} goes with {leading}."
     trials = search.importance["trials"]
     many = f"{int(trials.min())}" + (
         f" to {int(trials.max())}" if trials.max() > trials.min() else ""
     )
     caption = (
-        f"fANOVA over the whole space, from a random forest fitted to each arm's {many} trials:"
+        f"fANOVA over the whole space, from a random forest fitted to each recipe's {many} trials:"
         " with so few, shares are rough (standard deviation over the trees in the table). Keys"
         " alone first, then pairs: what they do together beyond each alone."
     )
@@ -95,7 +95,7 @@ def figure(search: Search, objective: str) -> Figure:
         caption,
         f"Importance of searched keys. {finding}",
         Table(
-            ["arm", "key or pair", "share", "sd over trees"],
+            ["recipe", "key or pair", "share", "sd over trees"],
             rows,
             "Shares of variance",
             filtered=True,

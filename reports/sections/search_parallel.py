@@ -62,7 +62,7 @@ def figure(search: Search) -> Figure:
     caption = (
         "One line per trial trained to its end, over the searched keys, each from its lowest to its"
         " highest value that was tried (levels that are words by their place in the alphabet);"
-        " darker: better within its arm; black: the best."
+        " darker: better within its recipe; black: the best."
     )
     values = {key: trials.set_index(["arm", "trial"])["value"] for key, trials in at.items()}
     rows: Rows = []
@@ -80,7 +80,7 @@ def figure(search: Search) -> Figure:
             ]
         )
     table = Table(
-        ["arm", "trial", "score", *search.keys],
+        ["recipe", "trial", "score", *search.keys],
         rows,
         "Every trial trained to its end",
         filtered=True,

@@ -20,8 +20,8 @@ from reports.formatting import level, listing, score_number
 HOW = (
     "Every mark is a trial; across: the value it had of one key, up: its score. A clear hill says"
     " that the key matters and where it is best; a flat cloud that it does not; a hill whose top"
-    " lies at the edge that the space was too small. Where a key has few values, arms stand beside"
-    " one another."
+    " lies at the edge that the space was too small. Where a key has few values, recipes stand"
+    " beside one another."
 )
 
 
@@ -51,12 +51,14 @@ def figure(search: Search) -> Figure:
             [search.labels[arm], key, Cell(value, float(place))]
             for arm, value, place in zip(best["arm"], values, best["number"], strict=True)
         ]
-    finding = f"Best values over the arms: {listing(spans)}."
+    finding = f"Best values over the recipes: {listing(spans)}."
     caption = (
-        "Every trial that was trained to its end; filled: the best of its arm. One scale of scores"
-        " for all panels."
+        "Every trial that was trained to its end; filled: the best of its recipe. One scale of"
+        " scores for all panels."
     )
-    table = Table(["arm", "key", "best value"], rows, "Best values by arm and key", filtered=True)
+    table = Table(
+        ["recipe", "key", "best value"], rows, "Best values by recipe and key", filtered=True
+    )
     return Figure(picture, caption, f"Score by searched key. {finding}", table, 10.0, finding, HOW)
 
 

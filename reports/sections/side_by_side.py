@@ -22,14 +22,16 @@ from reports.figures.theme import PAPER, SOFT, draw, panels, squeezed, transport
 from reports.formatting import count, decimals, known, level, levels, number, slug
 from reports.statistics import Estimate, clamp, mean_interval
 
-START = "By their means the arm of best gradient health"
+START = "By their means the recipe of best gradient health"
 HOW = (
-    "Both panels have the same boxes, one an [arm]. On the left the [gradient health]: how well"
-    " credit travels at the end of training (0 carries; −2: a hundredth is left); on the right the"
+    "Both panels have the same boxes, one a [recipe]. On the left the [gradient health]: how well"
+    " the gradient travels at the end of training (0 carries; −2: a hundredth is left); on the"
+    " right the"
     " mean score on test data. Pale and bright in the same place: gradient health and success go"
-    " together there. Pale on the left and dark on the right: credit travels, and something else is"
-    " in the way (the optimizer, the capacity, too few updates). Hatched: no seed of the arm has a"
-    " finite number. A star: some seeds have none, and the mean is of the others."
+    " together there. Pale on the left and dark on the right: the gradient travels, and something"
+    " else is"
+    " in the way (the optimizer, the capacity, too few updates). Hatched: no seed of the recipe"
+    " has a finite number. A star: some seeds have none, and the mean is of the others."
 )
 TIGHT = 0.19  # inches per row
 # The left scale goes down to this many decades, so that small differences look small.
@@ -62,7 +64,7 @@ class SideBySide:
         if len(seen) < 2:
             return [
                 Prose(
-                    "Fewer than two arms have a score and a finite gradient health: there is"
+                    "Fewer than two recipes have a score and a finite gradient health: there is"
                     " nothing to compare."
                 )
             ]
@@ -80,9 +82,9 @@ class SideBySide:
         )
         finding = _finding(study, seen)
         caption = (
-            f"One box per arm (n = {len(found)} arms, {int(found['n'].sum())} points), means over"
-            f" seeds; left: gradient health, min(0, D) − max(0, U) at the end, decades; right: test"
-            f" {study.metric}; lost points count with {WORST}."
+            f"One box per recipe (n = {len(found)} recipes, {int(found['n'].sum())} networks),"
+            f" means over seeds; left: gradient health, powers of ten; right: test"
+            f" {study.metric}; lost networks count with {WORST}."
         )
         table = _table(study, found, task)
         return [
@@ -155,7 +157,7 @@ def _disjoint(one: Estimate, other: Estimate) -> bool | None:
 def _arm_words(study: Study, arm: pd.Series) -> str:
     spread = "95 % t-interval over seeds" if known(arm["health"].low) else "one seed, no interval"
     return (
-        f"{arm['label']}, gradient health {with_interval(arm['health'])} decades at test"
+        f"{arm['label']}, gradient health {with_interval(arm['health'])} powers of ten at test"
         f" {study.metric} {with_interval(arm['score'])} (n = {arm['n']}, {spread})"
     )
 
@@ -190,9 +192,9 @@ def _table(study: Study, found: pd.DataFrame, task: str | None) -> Table:
         " health, of those stored."
     )
     return Table(
-        ["arm", "gradient health (decades)", f"test {study.metric}", "n"],
+        ["recipe", "gradient health (powers of ten)", f"test {study.metric}", "n"],
         rows,
-        "Gradient health and score, one row per arm",
+        "Gradient health and score, one row per recipe",
         notes,
         filtered=True,
     )
@@ -244,7 +246,7 @@ def drawing(
     # Bright is good, as in the panel beside it.
     shades = better.reversed() if study.higher_is_better else better
     span = (float(np.nanmin(score)), float(np.nanmax(score)))
-    title = "gradient health (decades)"
+    title = "gradient health (powers of ten)"
     arms = [one for row in boxes for one in row]
     by_health, by_score = (
         [

@@ -54,8 +54,7 @@ class States:
         which = "All" if len(listed) == len(points) else f"Of {len(points):,}:"
         blocks.append(
             Fold(
-                f"{which} {count(len(listed), 'point')}, with the interval of D and U over the"
-                " probe examples",
+                f"{which} {count(len(listed), 'network')}, with intervals over the probe examples",
                 [self._by_point(study, arms, listed, found)],
             )
         )
@@ -67,16 +66,18 @@ class States:
         """
         faster, slower = against[against < -self.apart], against[against > self.apart]
         text = (
-            "At the last probe the loss's own gradient and the transport, both relative to lag 1,"
+            "At the last probe the gradient of the loss and that of a random direction, both"
+            " relative to lag 1,"
             f" differ by more than {_decades(self.apart)} at the judged lag at "
         )
         if not len(faster) and not len(slower):
-            return f"{text}no point."
+            return f"{text}no network."
         parts = []
         if len(faster):
             parts.append(
                 f"at {len(faster)} the loss's falls off faster (median"
-                f" {number(float(faster.median()), 1)} decades): it asks little of early steps"
+                f" {number(float(faster.median()), 1)} powers of ten): it asks little of early"
+                " steps"
             )
         if len(slower):
             parts.append(
@@ -85,8 +86,8 @@ class States:
                 " readout that sees every step"
             )
         return (
-            f"{text}{len(faster) + len(slower)} of {count(len(against), 'point')}:"
-            f" {'; '.join(parts)}. The verdict follows the transport."
+            f"{text}{len(faster) + len(slower)} of {count(len(against), 'network')}:"
+            f" {'; '.join(parts)}. The verdict follows the random direction."
         )
 
     def _sentence(self, study: Study, points: pd.DataFrame, evidence: pd.DataFrame) -> str:
@@ -95,12 +96,12 @@ class States:
         silent = int((points["outcome"] == "silently diverged").sum())
         undefined = int((points["state"] == "undefined").sum())
         parts = [
-            f"Verdicts of {count(len(points), 'point')}: {sentence}.",
+            f"Verdicts of {count(len(points), 'network')}: {sentence}.",
             self._credit(points, evidence),
         ]
         parts += [close] if (close := close_ends(study)) else []
         if silent:
-            parts.append(f"{count(silent, 'point')} diverged silently.")
+            parts.append(f"{count(silent, 'network')} diverged silently.")
         if undefined:
             parts.append(
                 f"The end state of {undefined} is undefined (too many zero or non-finite examples)."
@@ -121,14 +122,14 @@ class States:
         (start, of_start), (end, of_end) = (
             (int((one < first).sum()), int(one.notna().sum())) for one in reached
         )
-        lost = "Credit is lost before the judged lags (transport below a thousandth)"
+        lost = "The gradient is lost before the judged lags (below a thousandth is left)"
         if len(own) == 1 == of_start == of_end:
             return (
                 f"{lost} at initialization: {'yes' if start else 'no'}; at the end:"
                 f" {'yes' if end else 'no'}."
             )
         text = (
-            f"{lost} in {start or 'none'} of {count(of_start, 'point')} at initialization and in"
+            f"{lost} in {start or 'none'} of {count(of_start, 'network')} at initialization and in"
             f" {end or 'none'}{f' of {of_end}' if of_end != of_start else ''} at the end."
         )
         without = [
@@ -163,7 +164,16 @@ class States:
                     _of_lag(own),
                 ]
             )
-        columns = ["arm", "layer", "verdicts", "n", "D at start", "D at end", "U at end", "horizon"]
+        columns = [
+            "recipe",
+            "layer",
+            "verdicts",
+            "n",
+            "left at start",
+            "left at end",
+            "peak at end",
+            "horizon",
+        ]
         notes = (
             "Each layer on its own: its input is held constant, so it inherits no other layer's"
             " flow. Means over seeds with 95 % t interval."
@@ -177,7 +187,7 @@ class States:
         for _, arm in arms.iterrows():
             own = points[points["arm"] == arm["arm"]]
             if own.empty:
-                rows.append([arm["label"], "no point yet", *[""] * 7])
+                rows.append([arm["label"], "no network yet", *[""] * 7])
                 continue
             word, kind = verdict_words(arm)
             seen = evidence.reindex(own["id"])
@@ -205,21 +215,21 @@ class States:
                 ]
             )
         columns = [
-            "arm",
+            "recipe",
             "verdict",
-            "D at start",
-            "D at end",
-            "U at end",
+            "left at start",
+            "left at end",
+            "peak at end",
             "margin",
             "horizon",
             "opened at",
             "outcome",
         ]
         notes = (
-            "D: decades of transport at the judged lag relative to lag 1; U: its largest value on"
+            "Left: remaining gradient at the judged lag, powers of ten; peak: its largest on"
             " the way; both mean over seeds with 95 % t interval. Margin: smallest distance of a"
-            " seed's end state to another class, decades. Horizon: median over the probes of the"
-            " end state and over seeds, steps"
+            " seed's end state to another class, powers of ten. Horizon: median over the probes of"
+            " the end state and over seeds, steps"
             + (
                 f"; the judged lag is {number(one_lag, 0)}. "
                 if one_lag
@@ -229,7 +239,7 @@ class States:
             " that opened (how many); they opened at some update since the probe before."
         )
         return Table(
-            columns, rows, "Verdicts with their evidence, one row per arm", notes, filtered=True
+            columns, rows, "Verdicts with their evidence, one row per recipe", notes, filtered=True
         )
 
     def _by_point(
@@ -258,36 +268,36 @@ class States:
                 ]
             )
         columns = [
-            "arm",
+            "recipe",
             "seed",
             "verdict",
             "outcome",
             "state",
-            "D at start",
-            "D at end",
-            "U at end",
+            "left at start",
+            "left at end",
+            "peak at end",
             "margin",
-            "loss − transport",
+            "loss against it",
             "horizon",
             "score",
             "id",
         ]
         notes = (
-            "Loss − transport: decades between the two at the judged lag, last probe; below 0 the"
-            " loss's gradient falls off faster."
+            "Loss against it: gradient of the loss less remaining gradient, powers of ten, last"
+            " probe; below 0 the loss's gradient falls off faster."
         )
         return Table(
             columns,
             rows,
-            "Every point; intervals: bootstrap over examples, 95 %, medians over the probes of the"
-            " end state",
+            "Every network; intervals: bootstrap over examples, 95 %, medians over the probes of"
+            " the end state",
             notes,
             filtered=True,
         )
 
 
 def _decades(decades: float) -> str:
-    return "a decade" if decades == 1 else f"{number(decades, 1)} decades"
+    return "a factor of ten" if decades == 1 else f"{number(decades, 1)} powers of ten"
 
 
 def _of_lag(rows: pd.DataFrame, one_lag: float | None = None) -> Cell:

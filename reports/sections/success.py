@@ -68,7 +68,7 @@ class Success:
         caption = (
             f"One mark per network ({count(sum(one.n for one in found), 'network')}){apart}; shape:"
             f" {shapes}; filled: solved at the end. ρ: rank correlation of gradient health with"
-            f" test {study.metric}, with a 95 % interval over arms that holds for all panels at"
+            f" test {study.metric}, with a 95 % interval over recipes that holds for all panels at"
             " once." + (f" ✕: lost, at {worst_words(study)}." if lost else "")
         )
         return Section(
@@ -165,7 +165,10 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
     shared_y_label(figure, f"test {study.metric}", x=0.13, top=top, bottom=0.55)
     beyond = f" (log scale beyond −{LINEAR:g})" if lowest < -LINEAR else ""
     shared_x_label(
-        figure, f"gradient health at the end, decades; 0 carries{beyond}", left=0.72, right=0.12
+        figure,
+        f"gradient health at the end, powers of ten; 0 carries{beyond}",
+        left=0.72,
+        right=0.12,
     )
     if names:
         entries = [

@@ -50,7 +50,7 @@ class Summary:
             rests = (
                 "runs without a score count in no number below"
                 if study.adopted
-                else "every number below rests on the points stored so far"
+                else "every number below rests on the networks stored so far"
             )
             blocks.append(
                 Notice(
@@ -60,7 +60,7 @@ class Summary:
         lines = (
             self._answer(study, arms, points)
             if not points.empty
-            else [AnswerLine("Use", "No point has been trained yet: there is no answer.")]
+            else [AnswerLine("Use", "No network has been trained yet: there is no answer.")]
         )
         steps = next_steps(study, arms, points)
         lines += [AnswerLine("Next", "", steps)] if steps else []
@@ -111,14 +111,14 @@ class Summary:
     def _made(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> str:
         """What the answer rests on: networks, seeds, time."""
         status = study.grid["status"].value_counts()
-        points_of = "point" if len(study.grid) == 1 else f"of {len(study.grid)} points"
+        points_of = "network" if len(study.grid) == 1 else f"of {len(study.grid)} networks"
         done = f"{int(status.get('done', 0))} {points_of} done"
         apart = [
             f"{int(status[name])} {name}"
             for name in ("diverged", "pruned", "failed", MISSING)
             if name in status
         ]
-        of = f"in each of {len(arms)} arms" if len(arms) > 1 else "in the one arm"
+        of = f"in each of {len(arms)} recipes" if len(arms) > 1 else "in the one recipe"
         text = (
             f"{done}{f' ({listing(apart)})' if apart else ''}; {count(len(study.seeds), 'seed')}"
             f" {of}."
@@ -141,7 +141,7 @@ class Summary:
         launches = count(len(study.launches), "launch", "launches")
         return (
             f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training"
-            f" summed over points (device: {devices})."
+            f" summed over networks (device: {devices})."
         )
 
 

@@ -177,7 +177,7 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     caption = (
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
         " steps fall on validations. Shaded: ± 1.96 standard errors, Greenwood's or those over the"
-        " arms of a line if larger (none where all or none have solved: the table has intervals"
+        " recipes of a line if larger (none where all or none have solved: the table has intervals"
         " that hold there). A network that never met it, diverged ones too, counts to the end as"
         f" not having met it.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
@@ -273,7 +273,7 @@ def _units(own: pd.DataFrame) -> int:
 
 def _few_words(own: pd.DataFrame) -> str:
     n, arms = _units(own), own["arm"].nunique()
-    return f" over {count(n, 'arm' if arms > 1 else 'network')}" if 1 < n < ENOUGH else ""
+    return f" over {count(n, 'recipe' if arms > 1 else 'network')}" if 1 < n < ENOUGH else ""
 
 
 def _few_note(parts: list[pd.DataFrame], key: str) -> str:
@@ -340,11 +340,11 @@ def _table(study: Study, points: pd.DataFrame) -> Table:
             ]
         )
     columns = [
-        "arm",
+        "recipe",
         "met the rule at some time, Wilson interval",
         f"median ({_unit(points)})",
         f"restricted mean ({_unit(points)}), [95 % interval] or, of fewer than {ENOUGH} seeds,"
         " lowest to highest",
         "seeds (+: not met by then)",
     ]
-    return Table(columns, rows, "Time to solve by arm", filtered=True)
+    return Table(columns, rows, "Time to solve by recipe", filtered=True)

@@ -54,8 +54,8 @@ def budget_words(search: Search) -> str:
     )
     sentence = (
         f"{listing(search.keys)} were tuned on validation data: {many} trials for each of"
-        f" {count(len(arms), 'arm')}, {same} examples seen in training by each, {duration(seconds)}"
-        " of training. The first trial of an arm is the default setting."
+        f" {count(len(arms), 'recipe')}, {same} examples seen in training by each,"
+        f" {duration(seconds)} of training. The first trial of a recipe is the default setting."
     )
     pruned, failed = sum(arm["pruned"] for arm in arms), sum(arm["failed"] for arm in arms)
     sentence += f" {count(pruned, 'trial')} ended early." if pruned else ""
@@ -75,7 +75,8 @@ def gain_words(study: Study, search: Search) -> str:
     if gains:
         sentence = (
             f"On the search's validation data a setting better than the default was found in {won}"
-            f" of {count(len(gains), 'arm')}; the gain runs from {score_number(min(gains), 3)} to"
+            f" of {count(len(gains), 'recipe')}; the gain runs from {score_number(min(gains), 3)}"
+            " to"
             f" {score_number(max(gains), 3)}. That gain is a best of several and so looks larger"
             " than it is."
         )
@@ -95,7 +96,7 @@ def gain_words(study: Study, search: Search) -> str:
             effect, better = found.difference, "tuned" if found.better == "True" else "default"
             clear = effect.low > 0
             sentence += (
-                f" On test data with fresh seeds, {better} arms are better by"
+                f" On test data with fresh seeds, {better} recipes are better by"
                 f" {with_interval(effect, 3)} in"
                 f" {study.metric} on"
                 f" average{'' if clear else ', an interval with 0 in it: inconclusive'}."
@@ -125,7 +126,7 @@ def cautions(search: Search) -> list[object]:
     if without:
         blocks.append(
             Notice(
-                "No trial finished in these arms, so they have no tuned setting.",
+                "No trial finished in these recipes, so they have no tuned setting.",
                 "caution",
                 without,
             )
@@ -184,11 +185,11 @@ def by_arm(search: Search) -> Table:
         " standard error of the best, and the values they have; where they are many and far apart,"
         " the setting hardly matters there."
     )
-    columns = ["arm", "default", "best", "gain", "setting", "trials", "flat"]
+    columns = ["recipe", "default", "best", "gain", "setting", "trials", "flat"]
     return Table(
         columns,
         rows,
-        "Validation score of the default and the best setting by arm",
+        "Validation score of the default and the best setting by recipe",
         notes,
         filtered=True,
     )
@@ -214,9 +215,9 @@ def how(search: Search) -> list[tuple[str, str]]:
         ("sampler, pruner", f"{facts['sampler']}, {facts['pruner']}"),
         (
             "seeds",
-            f"{listing(str(seed) for seed in facts['seeds'])}; the study's points have others",
+            f"{listing(str(seed) for seed in facts['seeds'])}; the study's networks have others",
         ),
         ("objectives", listing(map(objective_name, facts["objectives"]))),
-        ("trials", f"{facts['trials']} an arm; budget counted in {facts['budget']}"),
+        ("trials", f"{facts['trials']} a recipe; budget counted in {facts['budget']}"),
         ("kept in", str(facts["storage"])),
     ]

@@ -177,7 +177,7 @@ def test_a_page_without_validation_and_cells_recommends_nothing(tmp_path: Path):
     table = runs().rename(columns={"cell": "arch"})[["arch", "test_acc"]]
     result = study.adopt(table, name="a", folder=tmp_path, score="test_acc")
     text = page(result.folder)
-    assert "No validation score was recorded, so that no arm is recommended" in text
+    assert "No validation score was recorded, so that no recipe is recommended" in text
     assert "The highest mean test acc is" in text
     for words in (*FALSE, r"\(by validation", "has been trained yet"):
         assert not re.search(words, text), words
@@ -186,9 +186,9 @@ def test_a_page_without_validation_and_cells_recommends_nothing(tmp_path: Path):
 def test_a_page_of_single_runs_says_what_they_can_say(tmp_path: Path):
     result = study.adopt(runs(1), name="a", folder=tmp_path, **SCORES)
     text = page(result.folder)
-    assert "1 seed per arm: single arms are shown without intervals and not tested" in text
+    assert "1 seed per recipe: single recipes are shown without intervals and not tested" in text
     assert "a single run has no interval" in text
-    assert "One seed per arm: which others are as good is not known" in text
+    assert "One seed per recipe: which others are as good is not known" in text
 
 
 @pytest.mark.parametrize("baseline", [None, 0.1])
@@ -201,7 +201,7 @@ def test_lost_runs_count_as_they_can(tmp_path: Path, baseline: float | None):
     points = result.points.set_index("status")
     assert points.index.value_counts().to_dict() == {"done": 22, "diverged": 1, "failed": 1}
     text = page(result.folder)
-    counted = "1 point diverged (1 rnn) and counts with"
+    counted = "1 network diverged (1 rnn) and counts with"
     if baseline is None:
         assert f"{counted} its own score, and in no mean if they have none" in text
         assert "count in every statistic" not in text

@@ -177,9 +177,9 @@ def test_levels_of_texts_and_numbers(tmp_path: Path):
 def test_rows_without_seeds_are_replicates(tmp_path: Path):
     table = runs().drop(columns="seed")
     done = command(tmp_path, str(written(tmp_path, table)), "--name=a", "--score=test_acc")
-    assert "no column of seeds: rows of one arm are its replicates" in done.stderr
+    assert "no column of seeds: rows of one recipe are its replicates" in done.stderr
     text = page(tmp_path / "outputs" / "a")
-    assert "There is no column of seeds: rows of one arm count as its replicates" in text
+    assert "There is no column of seeds: rows of one recipe count as its replicates" in text
 
 
 def test_columns_that_vary_together_are_one_factor(tmp_path: Path):
@@ -237,7 +237,11 @@ CASES = {
         {"run": range(24)},
         r"factors: run differs in every one of the 24 rows",
     ),
-    "one arm": ({"factors": ["cell"]}, {"cell": "rnn"}, r"all 24 runs are of one arm \(cell rnn\)"),
+    "one recipe": (
+        {"factors": ["cell"]},
+        {"cell": "rnn"},
+        r"all 24 runs are of one arm \(cell rnn\)",
+    ),
     "solved": ({"solved": 0.1, "baseline": 0.2}, {}, r"solved: must be above the baseline \(0\.2"),
     "solved below": (
         {"solved": 0.9, "baseline": 0.2, "higher_is_better": False},

@@ -67,5 +67,5 @@ def test_a_trainer_needs_no_gradients(tmp_path):
     assert "Tune the learning rate" not in said["summary"]
     design = said["design"]
     assert "optimizer.lr" not in design and "dropout" not in design
-    assert "a seed is what the trainer of a point may draw from" in design
+    assert "a seed is what the trainer of a network may draw from" in design
     assert "what it does with settings that are no factors is not known" in design

@@ -29,12 +29,12 @@ def test_tables_sort_from_the_keyboard(browser: Any, small_page: Path) -> None:
     page, noise = opened(browser, small_page)
     page.evaluate(UNFOLD)
     table = page.locator("#states .tablebox table").first
-    head = table.locator("th", has_text="D at end")
+    head = table.locator("th", has_text="left at end")
 
     def column() -> list[float]:
         at = table.evaluate(
             "(table) => Array.from(table.tHead.rows[0].cells).findIndex(cell => cell.textContent"
-            " === 'D at end')"
+            " === 'left at end')"
         )
         cells = table.evaluate(
             "(table, at) => Array.from(table.tBodies[0].rows).map(row =>"

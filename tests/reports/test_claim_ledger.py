@@ -127,7 +127,7 @@ def test_a_lag_chooses_the_tasks_that_ask_for_it(study: Study) -> None:
     changed, why = why_not_testable(two, claim(lag=50))
     assert changed["when"] == {"task": ["long"]} and why in (
         "",
-        "no two stored arms differ in this alone",
+        "no two stored recipes differ in this alone",
     )
     assert why_not_testable(two, claim(lag=100))[1] == (
         "it is about lags of 100 steps or more, and the task asks for 90"
@@ -323,7 +323,7 @@ def test_the_section_says_each_claim_with_effect_interval_n_and_points(study: St
         if row[1].sort != NOT_DECIDED
     )
     folds = {fold.summary: fold for fold in blocks if type(fold).__name__ == "Fold"}
-    points = folds["Points behind each claim"].blocks[0].rows
+    points = folds["Networks behind each claim"].blocks[0].rows
     assert all(
         set(row[2].split()) <= set(study.grid["id"]) and len(row[2].split()) == int(row[1])
         for row in points

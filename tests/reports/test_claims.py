@@ -100,7 +100,7 @@ def test_lost_points_speak_against_the_side_that_lost_them():
 def test_a_side_without_points_is_told():
     found = judge(study({"norm": [0.5] * 3, "none": []}), claim())
     assert found.verdict == NOT_TESTABLE
-    assert "not testable here, as there is no point yet on clip none." in sentence(found)
+    assert "not testable here, as there is no network yet on clip none." in sentence(found)
     assert math.isnan(found.difference.value)
 
 

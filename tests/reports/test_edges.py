@@ -53,7 +53,7 @@ def constant(folder: Path) -> Store:
 
 
 STORES = {
-    "no finished point": lambda folder: make(
+    "no finished network": lambda folder: make(
         folder, stored=0.0, factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL
     ),
     "one seed": lambda folder: make(
@@ -64,7 +64,7 @@ STORES = {
         folder, diverged=(-1,), factors={"cell": ["rnn", "gru"], "clip": ["none", "norm"]}, **SMALL
     ),
     "a constant metric": constant,
-    "60 arms": lambda folder: make(
+    "60 recipes": lambda folder: make(
         folder,
         factors={"cell": ["rnn", "lstm", "gru"], "initializer": [f"rule_{n}" for n in range(20)]},
         seeds=(0, 1),

@@ -117,7 +117,7 @@ def test_the_family_finds_cell_and_not_the_a_a_factor(study: Study) -> None:
         and "clip" in said.split("not shown for")[1]
     )
     assert (
-        "with 3 seeds per side a permutation test of two arms cannot go below p = 0.1; the best"
+        "with 3 seeds per side a permutation test of two recipes cannot go below p = 0.1; the best"
         " against the 11 others" in said
     )
 
@@ -177,7 +177,7 @@ def test_planned_contrasts_are_the_family_where_a_study_declares_them(study: Stu
     section = Contrasts().render(of)
     assert "the planned contrasts of the study (3 tests" in texts(
         section
-    ) and "Not testable with the arms that are there: nobody there" in texts(section)
+    ) and "Not testable with the recipes that are there: nobody there" in texts(section)
     assert len(figures(section)) == 3, "measures have units of their own: a figure each"
     assert (
         "lstm or gru minus rnn in test accuracy"
@@ -192,8 +192,8 @@ def test_power_says_what_more_seeds_would_resolve(study: Study) -> None:
     floor = 2.801585 * weighted_noise(study, dict(zip(best, (1.0, -1.0), strict=True)))
     two = [math.hypot(resolvable((1, -1), n, 2 * (n - 1)) * spread, floor) for n in (3, 12)]
     assert (
-        f"n = 3 seeds per arm cannot resolve less than {two[0]:.3f} between two arms; n = 12 would"
-        f" resolve {two[1]:.3f}" in texts(section)
+        f"n = 3 seeds per recipe cannot resolve less than {two[0]:.3f} between two recipes; n = 12"
+        f" would resolve {two[1]:.3f}" in texts(section)
     )
     asked = {one.name.split(" ")[0]: one for one in questions(study)}
     assert (
@@ -308,7 +308,9 @@ def test_equal_arms_are_not_distinguished(study: Study) -> None:
         of.grid = of.grid.assign(score=values, val_score=rng.permutation(values), status="done")
         undecided = recipe(of).undecided
         wrong += not undecided
-        assert ("No arm can be told apart" in texts(RecipeSection(shown=5).render(of))) == undecided
+        assert (
+            "No recipe can be told apart" in texts(RecipeSection(shown=5).render(of))
+        ) == undecided
     assert wrong <= 5
 
 
@@ -324,7 +326,7 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
             examples=20,
         )
     )
-    assert "one seed per arm" in texts(Effects().render(one)) and "one seed per arm" in texts(
+    assert "one seed per recipe" in texts(Effects().render(one)) and "one seed per recipe" in texts(
         Contrasts().render(one)
     )
     assert "cannot be determined" in texts(
@@ -343,8 +345,8 @@ def test_one_seed_and_one_arm_are_said_so(tmp_path) -> None:
     )
     assert Effects().render(alone).blocks == [] and Contrasts().render(alone).blocks == []
     assert (
-        "There is one arm" in texts(RecipeSection(shown=3).render(alone))
-        and single_arms(alone) == "There is one arm: nothing to compare."
+        "There is one recipe" in texts(RecipeSection(shown=3).render(alone))
+        and single_arms(alone) == "There is one recipe: nothing to compare."
     )
 
 
@@ -369,7 +371,7 @@ def test_arms_of_ten_seeds_have_the_interval_of_both_noises(tmp_path) -> None:
     assert arms.loc[1, "score"] == two_way(gru, draws=2000, seed=2026)
     own = of.grid[of.grid["cell"] == "rnn"]
     assert arms.loc[0, "score"] == mean_interval(arms.loc[0, "scores"], own["score_se"].tolist()), (
-        "a diverged point counts with the baseline, which no example shows"
+        "a diverged network counts with the baseline, which no example shows"
     )
 
 

@@ -142,11 +142,11 @@ def test_what_an_earlier_version_ended_early_is_judged_by_its_one_probe_at_the_e
             assert row[name] == point[name]
     told = texts(study)
     assert (
-        "End states are medians of D and U over the last probes: of the point that made all"
-        " updates, the last 3, at 60, 80 and 100 % of the updates; of the 2 points that ended early"
-        " as solved, the last one, at their end." in told
+        "End states are medians over the last probes: of the network that made all"
+        " updates, the last 3, at 60, 80 and 100 % of the updates; of the 2 networks that ended"
+        " early as solved, the last one, at their end." in told
     )
-    assert "The version that stored 2 points also counted probes from before the end" in told
+    assert "The version that stored 2 networks also counted probes from before the end" in told
 
 
 def test_stages_of_before_the_end_are_no_end_in_old_stores_either(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_points_that_say_from_where_they_are_judged_keep_their_verdict(tmp_path:
     assert study.judged_again == {}
     assert study.grid["verdict"].tolist()[:2] == ["mixed", "mixed"]
     assert (
-        "of the 2 points that made all updates, the last 2 to 3, at 60 to 100 % of the updates; of"
-        " the 2 points that ended early as solved, the last 2 to 3, in the last 225 updates."
+        "of the 2 networks that made all updates, the last 2 to 3, at 60 to 100 % of the updates;"
+        " of the 2 networks that ended early as solved, the last 2 to 3, in the last 225 updates."
         in judged_by(study)
     )
 
@@ -210,12 +210,12 @@ def ended(*updates: int | None) -> pd.DataFrame:
         (ended(300, 300), ""),
         (
             ended(300, None, None),
-            "1 of 3 points was trained no further once the task was solved, after 300 updates, the"
-            " others for up to 1,000: a difference in score may be one of training time.",
+            "1 of 3 networks was trained no further once the task was solved, after 300 updates,"
+            " the others for up to 1,000: a difference in score may be one of training time.",
         ),
         (
             ended(300, 425),
-            "2 of 2 points were trained no further once the task was solved, after 300 to 425"
+            "2 of 2 networks were trained no further once the task was solved, after 300 to 425"
             " updates: a difference in score may be one of training time.",
         ),
         (ended(None, None).assign(ended_early="diverged", updates_done=3.0), ""),

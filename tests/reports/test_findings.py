@@ -125,7 +125,7 @@ def test_counts_that_do_not_add_up_are_named(study: Study) -> None:
     (lost,) = [one for one in every if one.kind == "count" and one.measure.startswith("lost")]
     one_less = dataclasses.replace(lost, effect=Estimate(1 / 20, 0.0, 0.2, 20))
     (said,) = contradictions.miscounted(study, [one_less])
-    assert said == "lost (diverged or silently diverged): 1 networks, and 2 by arm"
+    assert said == "lost (diverged or silently diverged): 1 networks, and 2 by recipe"
 
 
 def test_a_script_reads_the_same_findings(small_page: Path) -> None:

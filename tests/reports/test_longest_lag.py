@@ -78,21 +78,21 @@ def test_none_and_all_are_said_and_a_gap_is_told(tmp_path: Path):
     none = SECTION.render(study(tmp_path / "none", {("gru", 50): 1})).blocks
     assert (
         none[1].finding
-        == "None of 2 arms solves any length tried, from T = 50 on; the most at one length: 1 of 3"
-        " seeds."
+        == "None of 2 recipes solves any length tried, from T = 50 on; the most at one length: 1"
+        " of 3 seeds."
     )
-    assert none[0].text.startswith("0 of 2 arms solve")
+    assert none[0].text.startswith("0 of 2 recipes solve")
     every = SECTION.render(
         study(tmp_path / "all", {(cell, steps): 3 for cell in ("rnn", "gru") for steps in LENGTHS})
     ).blocks
     assert (
         every[1].finding
-        == "All 2 arms solve the longest length tried, T = 200: no limit was found."
+        == "All 2 recipes solve the longest length tried, T = 200: no limit was found."
     )
     assert "2 of them solve the longest one tried" in every[0].text
     assert every[1].table.rows[0][1].text == "≥ 200"
     gap = SECTION.render(study(tmp_path / "gap", {("gru", 50): 3, ("gru", 200): 3})).blocks
-    assert "In 1 arm a shorter length is not solved while a longer one is" in gap[0].text
+    assert "In 1 recipe a shorter length is not solved while a longer one is" in gap[0].text
 
 
 def test_what_is_not_stored_is_not_counted(tmp_path: Path):

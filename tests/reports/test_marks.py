@@ -33,7 +33,7 @@ def svg(build: Callable[[Axes], Any]) -> str:
 
 
 def mark(n: int, text: str = "") -> Mark:
-    return Mark(text or f"arm {n}, 0.123456789", (n,), str(n), f"id{n}")
+    return Mark(text or f"recipe {n}, 0.123456789", (n,), str(n), f"id{n}")
 
 
 def test_each_marker_that_is_drawn_has_its_own_mark() -> None:
@@ -45,7 +45,7 @@ def test_each_marker_that_is_drawn_has_its_own_mark() -> None:
         r'<use [^>]*data-arm="(\d)" data-seed="\d" data-point="(\w+)"><title>([^<]*)</title></use>',
         svg(build),
     )
-    assert found == [(f"{n}", f"id{n}", f"arm {n}, 0.123456789") for n in (0, 3)]
+    assert found == [(f"{n}", f"id{n}", f"recipe {n}, 0.123456789") for n in (0, 3)]
 
 
 def test_markers_of_which_some_lie_beyond_the_picture_keep_their_arms_alone() -> None:

@@ -41,7 +41,7 @@ TITLES = [
     "Accuracy",
     "Gradient flow",
     "States and verdicts",
-    "Does transport D predict success here?",
+    "Does the remaining gradient predict success here?",
     "Gradient health beside accuracy",
     "Clipping",
     "Learning curves",
@@ -160,7 +160,7 @@ def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> No
         "20 of 24 points done (1 diverged, 1 failed and 2 missing)",
         "3 seed",
         "The runner-up, gru · orthogonal · clip none, is as good on test.",
-        "1 point diverged (1 rnn) and counts with the memoryless baseline, or its own score where"
+        "1 network diverged (1 rnn) and counts with the memoryless baseline, or its own score where"
         " that is worse, never dropped.",
         "95 % interval",
     ):
@@ -276,8 +276,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 
 EDGES = {
-    "one point": {"factors": {}, "seeds": (0,)},
-    "one arm": {"factors": {}, "seeds": (0, 1, 2)},
+    "one network": {"factors": {}, "seeds": (0,)},
+    "one recipe": {"factors": {}, "seeds": (0, 1, 2)},
     "one factor, one seed": {"factors": {"clip": ["none", "norm"]}, "seeds": (0,)},
     "nothing stored": {"stored": 0.0},
     "all diverged": {"diverged": (-1,)},
@@ -553,7 +553,7 @@ def test_points_outside_the_grid_are_named_and_left_out(tmp_path: Path) -> None:
     study = Study(store)
     assert (len(study.grid), len(study.outside_grid)) == (3, 3)
     assert (
-        "Also present: 3 stored points outside the last declaration"
+        "Also present: 3 stored networks outside the last declaration"
         in Reader(write(store.folder).read_text()).text
     )
 
@@ -577,7 +577,7 @@ def test_a_study_of_200_points_takes_few_megabytes_and_its_prediction_is_kept_as
     kept = pd.read_parquet(folder / "tables" / "prediction.parquet")
     assert sorted(kept["share"].unique()) == [0, 0.1, 1]
     assert set(kept["level"].dropna()) == {"rnn", "lstm", "gru"}, (
-        "over all points and within each cell"
+        "over all networks and within each cell"
     )
     at_end = kept[kept["factor"].isna() & (kept["share"] == 1)].iloc[0]
     assert 0.5 < at_end["auc_low"] < at_end["auc"] <= at_end["auc_high"] <= 1
@@ -701,14 +701,15 @@ def test_a_large_study_says_what_it_aggregates(tmp_path, monkeypatch):
     made = page(study, workers=1)
     assert made.broken == []
     message = (
-        "are of all 24 points. Curves, profiles, states by stage, results by example and how"
-        " transport D goes with success are of 8 points: the first 2 seeds of each arm."
+        "are of all 24 networks. Curves, profiles, states by stage, results by example and how"
+        " the remaining gradient goes with success are of 8 networks: the first 2 seeds of each"
+        " recipe."
     )
     assert message in made.text
     assert "points.parquet and study.json lie beside it" in made.text
     monkeypatch.setattr("reports.data.study.MOST", 3)
     few = Study(store)
     assert len(few.sampled) == 3
-    assert "one point of each of the first 3 of 4 arms" in few.sampling_note
+    assert "one network of each of the first 3 of 4 recipes" in few.sampling_note
     monkeypatch.setattr("reports.data.study.MOST", 24)
     assert Study(store).sampling_note == ""

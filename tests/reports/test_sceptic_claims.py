@@ -292,7 +292,7 @@ def test_the_seeds_that_would_decide_are_those_of_the_interval_itself() -> None:
         return float(ends[0])
 
     needed = next(seeds for seeds in range(3, 50) if low(seeds) > 0)
-    assert f"bout {needed - 3} more seeds per arm would decide it, as holding" in sentence(found)
+    assert f"bout {needed - 3} more seeds per recipe would decide it, as holding" in sentence(found)
 
 
 def test_what_more_seeds_would_decide_against_a_claim_is_said() -> None:

@@ -76,14 +76,14 @@ def test_fewest_lost_then_most_solved_then_validation() -> None:
     assert first(known_study(ARMS, point({}, {}, alike))) == "rnn"
     far = {"rnn": 0.95, "lstm": 0.30, "gru": 0.31}
     assert first(known_study(ARMS, point({"rnn": 1}, {"lstm": 0, "gru": 0}, far))) == "rnn", (
-        "an arm that learns little is not recommended for losing no seed"
+        "a recipe that learns little is not recommended for losing no seed"
     )
 
 
 def test_where_nothing_was_learned_nothing_is_recommended() -> None:
     study = known_study(ARMS, lambda labels, seed, rng: {"score": 0.1 - 0.001 * seed})
-    assert "No arm is recommended" in texts(RecipeSection(shown=5).render(study))
-    assert "No arm is recommended" in texts(Summary(trusted=5, draws=1000).render(study))
+    assert "No recipe is recommended" in texts(RecipeSection(shown=5).render(study))
+    assert "No recipe is recommended" in texts(Summary(trusted=5, draws=1000).render(study))
 
 
 def test_the_test_set_counts_in_what_cannot_be_told_apart() -> None:
@@ -253,7 +253,7 @@ def test_the_first_screen_has_the_claims_and_what_limits_an_average() -> None:
     text = texts(Summary(trusted=5, draws=1000).render(study))
     found = "The LSTM is better: ✓ holds here (test score: "
     assert f"{found}" in text
-    assert "over the 2 of 3 arms that differ in it alone" in text
+    assert "over the 2 of 3 recipes that differ in it alone" in text
 
 
 def test_where_no_level_has_both_outcomes_nothing_is_said_of_transport() -> None:
@@ -280,7 +280,7 @@ def test_what_ended_when_it_met_the_rule_is_ranked_by_when_it_did() -> None:
     found = recipe(study)
     assert found is not None and found.order == [1, 2, 0]
     text = texts(Summary(trusted=5, draws=1000).render(study))
-    assert "by meeting the rule soonest, as its networks and the next arm's ended when" in text
+    assert "by meeting the rule soonest, as its networks and the next recipe's ended when" in text
     assert "can be told apart" not in text and "cannot be distinguished" not in text
     claimed = {"by": "score", "least": 0.01, "statement": "As good", "direction": "no less"}
     of = judge(study, {**claimed, "better": {"cell": "lstm"}, "worse": {"cell": "rnn"}})

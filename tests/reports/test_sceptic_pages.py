@@ -135,7 +135,7 @@ CASES = {
             noise(lambda labels: 0.5 + 0.3 * good(labels)),
             excluded=lambda labels: (labels["cell"] == "gru") != (good(labels) > 0),
         ),
-        (r"cell and initializer are confounded", r"no two arms differ in one of them alone"),
+        (r"cell and initializer are confounded", r"no two recipes differ in one of them alone"),
         (r"goes with higher interactions", r"explained by [^.]*higher interactions"),
     ),
     "ceiling": Case(
@@ -156,7 +156,7 @@ CASES = {
         lambda: known_study(GRID, lost_once),
         (
             r"39 of 40 networks solved the task at the end",
-            r"1 point diverged silently",
+            r"1 network diverged silently",
             r"1 more met its rule at an earlier validation",
         ),
         (
@@ -176,7 +176,7 @@ CASES = {
         (),
         (EFFECT_SHOWN, r"Orthogonal weights are better: (holds|opposite|mixed)"),
     ),
-    "missing points": Case(
+    "missing networks": Case(
         lambda: known_study(GRID, noise(lambda labels: 0.5), missing=few_missing, claims=[CLAIM]),
         (r"INCOMPLETE 34/40", r"Orthogonal weights are better: too small to matter here"),
         (EFFECT_SHOWN,),
@@ -191,7 +191,7 @@ CASES = {
     "mixed early ends": Case(
         lambda: known_study(GRID, early, claims=[CLAIM]),
         (
-            r"20 of 40 points were trained no further once the task was solved",
+            r"20 of 40 networks were trained no further once the task was solved",
             r"a difference in score may be one of training time",
         ),
         (),

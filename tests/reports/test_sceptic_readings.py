@@ -54,8 +54,8 @@ def test_lost_networks_do_not_count_better_than_they_are() -> None:
     for found in re.finditer(r"(with|at) the memoryless baseline[^.]{0,60}", text):
         if "lost" in text[found.start() - 60 : found.start()] or "count" in found.group():
             assert "own score" in found.group(), found.group()
-    assert "points stand at the baseline" not in text
-    assert "diverged points at the baseline" not in text
+    assert "networks stand at the baseline" not in text
+    assert "diverged networks at the baseline" not in text
     assert "back at the baseline with nothing" not in text
 
 
@@ -63,8 +63,8 @@ def test_an_arm_that_only_diverged_is_on_no_front() -> None:
     """It is cheap because it ended."""
     text = page_text(known_study(GRID, diverging, task=ERROR))["pareto"]
     assert not re.search(r"orthogonal · clip none[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\| on", text)
-    assert not re.search(r"the cheapest arm \([^)]*clip none", text)
-    assert "4 arms lost all their seeds" in text
+    assert not re.search(r"the cheapest recipe \([^)]*clip none", text)
+    assert "4 recipes lost all their seeds" in text
 
 
 def stuck(labels: Mapping[str, Any], seed: int, rng: Any) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def stuck(labels: Mapping[str, Any], seed: int, rng: Any) -> dict[str, Any]:
 
 def test_nothing_is_recommended_where_every_network_is_stuck() -> None:
     text = said(known_study(GRID, stuck))
-    assert "No arm is recommended" in text
-    assert not re.search(r"Recommended:|\(by |arm was chosen|it was chosen on these", text)
+    assert "No recipe is recommended" in text
+    assert not re.search(r"Recommended:|\(by |recipe was chosen|it was chosen on these", text)
 
 
 def test_a_ranking_needs_an_arm_that_learned_on_either_side() -> None:
@@ -89,7 +89,7 @@ def test_a_ranking_needs_an_arm_that_learned_on_either_side() -> None:
 
     text = page_text(known_study(GRID, point, claims=[ranks]))["claims"]
     assert re.search(r"By ranking: not decided here", text)
-    assert re.search(r"[Ww]ith clip none no arm learned anything", text)
+    assert re.search(r"[Ww]ith clip none no recipe learned anything", text)
     assert "The best on the two sides" not in text
 
 
@@ -143,16 +143,16 @@ def test_a_gap_names_the_side_that_is_larger() -> None:
 def test_one_arm_and_one_seed_are_singular() -> None:
     text = said(known_study({"cell": ["gru"]}, noise(lambda labels: 0.93), seeds=1))
     for wrong in (
-        r"\b1 points\b",
-        r"\b1 arms\b",
+        r"\b1 networks\b",
+        r"\b1 recipes\b",
         r"of 1 networks",
         r"\ball 1\b",
-        r"of 1 point ",
+        r"of 1 network ",
         r"of the 1 that",
         r"Of 1 that",
         r"seeds 0 from",
-        r"arm: the only arm",
-        r"no arm has two seeds that differ, or",
+        r"recipe: the only recipe",
+        r"no recipe has two seeds that differ, or",
         r"1 seed; 95 % interval",
         r"recommended 0\.9",
     ):

@@ -114,9 +114,11 @@ def test_credit_is_counted_over_the_probes_of_the_verdict() -> None:
     study = with_states([CARRIES, AT_LAST, AT_LAST, CLOSES])
     assert tally(study.stored).without_carrying == 1
     said = text_of("states", study)
-    assert re.search(r"Credit is lost [^.]* in none of 4 points [^.]* and in 1 at the end\.", said)
-    assert "2 points are of another class at the very last probe than the median" in said
-    assert "2 points are of another class at the very last probe" in close_ends(study)
+    assert re.search(
+        r"The gradient is lost [^.]* in none of 4 networks [^.]* and in 1 at the end\.", said
+    )
+    assert "2 networks are of another class at the very last probe than the median" in said
+    assert "2 networks are of another class at the very last probe" in close_ends(study)
 
 
 def test_what_has_no_horizon_is_not_counted_as_reaching_far() -> None:
@@ -268,7 +270,7 @@ def test_networks_that_do_the_same_arithmetic_cost_the_same() -> None:
     costs = with_cost(study, study.stored)["cost"]
     assert costs.nunique() == 1 and costs.sum() == pytest.approx(study.stored["seconds"].sum())
     said = text_of("pareto", study)
-    assert "no arm is shown to be cheaper" in said and "the cheapest" not in said
+    assert "no recipe is shown to be cheaper" in said and "the cheapest" not in said
     assert re.search(r"clip none · lr 0\.01 \(1 of 5 seeds lost\)", said)
     assert "every network |" in text_of("cost", study)
 
@@ -294,7 +296,7 @@ def test_what_learned_nothing_is_on_no_front() -> None:
 
     study = known_study({"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]}, point)
     said = text_of("pareto", study)
-    assert "rnn" not in said and "2 arms learned nothing on validation and are left out" in said
+    assert "rnn" not in said and "2 recipes learned nothing on validation and are left out" in said
 
 
 @pytest.mark.parametrize(
@@ -334,7 +336,8 @@ def test_start_margins_count_and_shared_initial_networks_are_one() -> None:
         tables={"states": states(made)},
     )
     assert close_ends(study) == (
-        "4 of 8 points (1 initial network) start less than half a decade from another class: there"
+        "4 of 8 networks (1 initial network) start less than half a power of ten from another"
+        " class: there"
         " the verdict depends on where the limit lies. All 4 that opened (1 initial network) start"
         " as close as that."
     )
@@ -347,7 +350,7 @@ def test_two_or_three_arms_have_no_interval_of_time() -> None:
         return {"score": 0.95, "solved_at": at}
 
     said = text_of("time_to_solve", known_study(RATES, point))
-    assert "clip norm 10 of 10, mean time 220, 70 to 370 over 2 arms" in said
+    assert "clip norm 10 of 10, mean time 220, 70 to 370 over 2 recipes" in said
     assert not re.search(r"\[0, |, 400\]", said)
     few = text_of("time_to_solve", known_study(RATES, point, seeds=3))
     assert re.search(r"lr 0\.01 \| 3/3 [^|]* \| 60 \| 60, 50 to 70 \|", few)

@@ -92,7 +92,7 @@ def test_more_of_what_limits_would_decide_a_share(arms: int, seeds: int, which: 
     study = known_study({"readout": levels}, lambda *_: {"score": 0.95, "D": -1.0}, seeds=seeds)
     text = sentence(judge(study, ALL))
     assert "not decided" in text
-    assert ("ore arms would decide it" in text) == (which == "arms")
+    assert ("ore recipes would decide it" in text) == (which == "arms")
     assert ("ore solved networks would decide it" in text) == (which == "networks")
 
 

@@ -62,11 +62,11 @@ def test_the_budget_the_gain_and_the_edges_are_told(study):
     search = find(study)
     assert search is not None
     said = budget_words(search)
-    assert "12 trials for each of 4 arms" in said
+    assert "12 trials for each of 4 recipes" in said
     assert "ended early" in said
     gains = gain_words(study, search)
-    assert "in 4 of 4 arms" in gains
-    assert re.search(r"fresh seeds, (tuned|default) arms are better by .* in accuracy", gains)
+    assert "in 4 of 4 recipes" in gains
+    assert re.search(r"fresh seeds, (tuned|default) recipes are better by .* in accuracy", gains)
     edges = sum(len(arm["best"]["boundary"]) for arm in search.arms)
     notices = cautions(search)
     assert sum(len(notice.items) for notice in notices) == edges

@@ -100,11 +100,13 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     assert f"Recommended: {first}" in chosen
     others = len(found.order) - 1
     apart = others - len(found.close)
-    assert f"Of the other {others} arms {apart} can be told apart from it by test accuracy" in lead
+    assert (
+        f"Of the other {others} recipes {apart} can be told apart from it by test accuracy" in lead
+    )
     assert f"and {len(found.close)} cannot be distinguished." in lead
     assert f"of the other {others} cannot be distinguished from it" in chosen and chosen.split(
         f" of the other {others}"
-    )[0].split(". ")[-1].startswith(f"{len(found.close)} arm")
+    )[0].split(". ")[-1].startswith(f"{len(found.close)} recipe")
     (answer,) = [block for block in screen.blocks if isinstance(block, Answer)]
     named = [line.name for line in answer.lines]
     assert named == ["Use", "How sure", "What failed", "What mattered", "Gradient", "Next"]
@@ -134,9 +136,8 @@ def test_levels_are_compared_over_arms_alike_in_everything_else(two_tasks: Study
     assert means == pytest.approx(digits.to_dict()) and means["orthogonal"] > means["normal"]
     finding = figures(render("effects", two_tasks))[-1].finding
     assert re.search(
-        r"[Cc]ell × initializer.*highest mean of each line, over arms alike in all else within it:"
-        r" rnn orthogonal 0\.\d\d,"
-        r" gru ",
+        r"[Cc]ell × initializer.*highest mean of each line, over recipes alike in all else within"
+        r" it: rnn orthogonal 0\.\d\d, gru ",
         finding,
     )
 
@@ -271,8 +272,8 @@ def test_one_arm_is_compared_with_nothing(tmp_path: Path) -> None:
         for name in ("accuracy", "opening_maps", "predicts")
         for one in figures(render(name, of))
     )
-    assert "There is one arm with a score: mean test accuracy" in said
-    assert not re.search(r"\b1 arms|only arm\) to|least for|n/a\b|runner-up", said), said
+    assert "There is one recipe with a score: mean test accuracy" in said
+    assert not re.search(r"\b1 recipes|only recipe\) to|least for|n/a\b|runner-up", said), said
     assert summary(of)["n"].tolist() == [3]
 
 
@@ -307,14 +308,14 @@ def test_a_folded_command_is_the_same_command() -> None:
             "pareto",
             (
                 r"The best mean score, \S+ \[\S+, \S+\] \(.+, n = 3\), costs .+;"
-                r" (.+ reaches \S+ \[\S+, \S+\]|no arm is shown to be cheaper); 95 % intervals"
+                r" (.+ reaches \S+ \[\S+, \S+\]|no recipe is shown to be cheaper); 95 % intervals"
             ),
         ),
         (
             "side_by_side",
             (
-                r"the arm of best gradient health .+, gradient health \S+ \[\S+, \S+\] decades at"
-                r" test accuracy \S+ \[\S+, \S+\] \(n = 3, 95 % t-interval over seeds\)"
+                r"the recipe of best gradient health .+, gradient health \S+ \[\S+, \S+\] powers of"
+                r" ten at test accuracy \S+ \[\S+, \S+\] \(n = 3, 95 % t-interval over seeds\)"
             ),
         ),
         ("time_to_solve", r"gru \d+ of 12 \[\d+ %, \d+ %\].*; 95 % Wilson intervals"),
@@ -322,8 +323,8 @@ def test_a_folded_command_is_the_same_command() -> None:
         (
             "clipping",
             (
-                r"on \d+ % \[\d+ %, \d+ %\] of the updates in the first third .+ \(n = \d+ points;"
-                r" 95 % t interval"
+                r"on \d+ % \[\d+ %, \d+ %\] of the updates in the first third .+ \(n = \d+"
+                r" networks; 95 % t interval"
             ),
         ),
     ],

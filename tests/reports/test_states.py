@@ -33,7 +33,7 @@ def by_point(study: Study) -> Table:
         table
         for block in SECTION.render(study).blocks
         for table in getattr(block, "blocks", [])
-        if table.caption.startswith("Every point")
+        if table.caption.startswith("Every network")
     )
 
 
@@ -43,8 +43,8 @@ def test_where_credit_is_lost_is_counted_against_the_judged_lag(small_study: Stu
     assert (horizons < math.ceil(0.9 * 23)).all()
     n = len(points)
     assert (
-        f"Credit is lost before the judged lags (transport below a thousandth) in {n} of {n} points"
-        f" at initialization and in {n} at the end." in texts(small_study)
+        f"The gradient is lost before the judged lags (below a thousandth is left) in {n} of"
+        f" {n} networks at initialization and in {n} at the end." in texts(small_study)
     )
 
 
@@ -67,7 +67,7 @@ def test_the_end_state_is_shown_with_its_own_interval_and_margin_and_not_those_o
             )
         )
         table = by_point(study)
-        D, at = table.columns.index("D at end"), table.columns.index("margin")
+        D, at = table.columns.index("left at end"), table.columns.index("margin")
         assert len(table.rows) == len(study.stored)
         for row in table.rows:
             value, low, high = (
@@ -139,12 +139,12 @@ def test_disagreement_is_of_the_whole_network_over_the_judged_lags_relative_to_l
 def test_disagreement_is_told_with_its_direction(small_study: Study) -> None:
     said = SECTION._against(pd.Series([-3.0, -5.0, 0.9, -0.9, 1.5]))
     assert (
-        "differ by more than a decade at the judged lag at 3 of 5 points: at 2 the loss's falls off"
-        " faster (median −4.0 decades)" in said
+        "differ by more than a factor of ten at the judged lag at 3 of 5 networks: at 2 the loss's"
+        " falls off faster (median −4.0 powers of ten)" in said
     )
     assert "at 1 slower (+1.5)" in said
-    assert "at no point" in SECTION._against(pd.Series([0.5, -0.5]))
-    assert "differ by more than a decade at the judged lag at" in texts(small_study)
+    assert "at no network" in SECTION._against(pd.Series([0.5, -0.5]))
+    assert "differ by more than a factor of ten at the judged lag at" in texts(small_study)
     with pytest.raises(ValueError, match="apart must be greater than 0, got 0"):
         States(apart=0)
 
@@ -159,9 +159,9 @@ def test_summary_and_states_count_the_same_margins(tmp_path: Path) -> None:
         (summary,) = [one for one in declared_sections() if one.name == "summary"]
         said = render_section(summary, study, "s").blocks
         sentence = (
-            "2 of 6 points end less than half a decade from another class: there the verdict"
-            " depends on where the limit lies."
+            "2 of 6 networks end less than half a power of ten from another class: there the"
+            " verdict depends on where the limit lies."
         )
         for page in (texts(study), " ".join(map(str, said))):
             assert (sentence in page) == ("layers" not in tables)
-            assert ("half a decade" in page) == ("layers" not in tables)
+            assert ("half a power of ten" in page) == ("layers" not in tables)

@@ -319,10 +319,10 @@ def test_cell_and_initializer_that_change_together_are_called_so(tmp_path: Path)
     assert [one.name for one in found.together] == ["cell and initializer, confounded"]
     for text in (answer(study), said("effects", study)):
         assert (
-            "Cell and initializer are confounded in the arms that are there: no two arms differ in"
-            in text
+            "Cell and initializer are confounded in the recipes that are there: no two recipes"
+            " differ in" in text
         )
-        assert "An arm with lstm · orthogonal would begin to separate them." in text
+        assert "A recipe with lstm · orthogonal would begin to separate them." in text
         assert "higher interactions" not in text and "is better" not in text
     assert "cell 0" not in answer(
         study

@@ -131,7 +131,7 @@ def test_levels_filter_marks_rows_and_boxes(page: Any, study: Study) -> None:
     chip = page.locator(".chip", has_text="rnn")
     chip.click()
     assert chip.get_attribute("aria-pressed") == "false"
-    assert page.locator(".shown").text_content() == "6 of 12 arms shown"
+    assert page.locator(".shown").text_content() == "6 of 12 recipes shown"
     assert page.locator(".unchanged").is_visible()
     arms = study.arms[study.arms["cell"] == "rnn"]["arm"].astype(int)
     for arm in study.arms["arm"].astype(int):
@@ -146,7 +146,7 @@ def test_levels_filter_marks_rows_and_boxes(page: Any, study: Study) -> None:
     assert page.evaluate("location.hash") == "#accuracy&show=cell:gru"
     page.locator(".all").click()
     assert page.locator(".off").count() == 0
-    assert page.locator(".shown").text_content() == "12 of 12 arms shown"
+    assert page.locator(".shown").text_content() == "12 of 12 recipes shown"
 
 
 def test_the_address_restores_the_filter_the_pins_and_the_place(browser: Any, path: Path) -> None:
@@ -159,7 +159,7 @@ def test_the_address_restores_the_filter_the_pins_and_the_place(browser: Any, pa
     assert "<" not in hash_
     again = page.context.new_page()
     again.goto(f"{path.as_uri()}#provenance&{hash_[1:]}&pin=0,7")
-    assert again.locator(".shown").text_content() == "4 of 12 arms shown"
+    assert again.locator(".shown").text_content() == "4 of 12 recipes shown"
     assert again.locator(".chip[aria-pressed=false]").count() == 2
     assert "minus" in again.locator(".difference").text_content()
     top = again.locator("#provenance").bounding_box()["y"]
@@ -259,12 +259,12 @@ def test_limits_of_the_score_keep_arms_written_or_dragged(page: Any, study: Stud
     field = page.locator("#parallel [data-limit=mean0]")
     field.fill(str(float(means.iloc[6:8].mean())))
     field.press("Tab")
-    assert page.locator(".shown").text_content() == "5 of 12 arms shown"
+    assert page.locator(".shown").text_content() == "5 of 12 recipes shown"
     hash_ = page.evaluate("location.hash")
     assert hash_.endswith(f"limit=mean:{field.input_value()},")
     again = page.context.new_page()
     again.goto(f"{page.url.partition('#')[0]}#parallel&limit=D:x,;mean:{field.input_value()},")
-    assert again.locator(".shown").text_content() == "5 of 12 arms shown"
+    assert again.locator(".shown").text_content() == "5 of 12 recipes shown"
     assert again.locator("#parallel [data-limit=mean0]").input_value() == field.input_value()
     assert again.evaluate("location.hash") == f"#parallel&{hash_[hash_.index('limit') :]}"
     again.close()
@@ -285,7 +285,7 @@ def test_limits_of_the_score_keep_arms_written_or_dragged(page: Any, study: Stud
     page.mouse.down()
     page.mouse.move(ends[0][0], middle)
     page.mouse.up()
-    assert page.locator(".shown").text_content() == "6 of 12 arms shown"
+    assert page.locator(".shown").text_content() == "6 of 12 recipes shown"
     assert page.locator(".brush").count() == 1
     assert "limit=mean:" in page.evaluate("location.hash")
     page.locator(".all").click()

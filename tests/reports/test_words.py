@@ -74,14 +74,14 @@ def test_what_the_recurrence_does_is_a_sentence_for_every_reading() -> None:
     def read(*words: str) -> str:
         return re.match(r"By .* last probe, (.*?)\. It is", _read(words))[1]  # type: ignore[index]
 
-    assert read("forgets") == "the recurrence forgets in the only arm"
-    assert read("chaotic", "chaotic") == "the recurrence is chaotic in both arms"
-    assert read(*["undecided"] * 3) == "the recurrence cannot be called either in all 3 arms"
+    assert read("forgets") == "the recurrence forgets in the only recipe"
+    assert read("chaotic", "chaotic") == "the recurrence is chaotic in both recipes"
+    assert read(*["undecided"] * 3) == "the recurrence cannot be called either in all 3 recipes"
     assert read("forgets", "forgets", "forgets", "chaotic", "undecided") == (
-        "the recurrence is chaotic in 1, forgets in 3 and cannot be called either in 1 of 5 arms"
+        "the recurrence is chaotic in 1, forgets in 3 and cannot be called either in 1 of 5 recipes"
     )
     assert read("no interval", "forgets") == (
-        "the recurrence forgets in 1 and has no interval to judge by in 1 of 2 arms"
+        "the recurrence forgets in 1 and has no interval to judge by in 1 of 2 recipes"
     )
 
 
@@ -151,7 +151,7 @@ def test_a_front_is_not_decided_by_the_noise_of_a_clock(tmp_path: Path) -> None:
     assert places == {"gru": "on", "rnn": "on", "lstm": "beaten"}
     said = texts(made)
     assert (
-        "2 arms of 3 are beaten by no other" in said
+        "2 recipes of 3 are beaten by no other" in said
         and "The other one is beaten in at least 90 % of the draws." in said
     )
     assert "all networks that do the same arithmetic" in figure.caption
@@ -163,7 +163,7 @@ def test_a_front_is_not_decided_by_the_noise_of_a_clock(tmp_path: Path) -> None:
             "gru": {"score": 0.8, "D": -1.0, "seconds": 3.0},
         },
     )
-    assert "2 arms of 2 are beaten by no other" in texts(section("pareto", dearer))
+    assert "2 recipes of 2 are beaten by no other" in texts(section("pareto", dearer))
 
 
 def test_what_seeds_do_not_decide_is_open_on_the_front(tmp_path: Path) -> None:
@@ -177,11 +177,11 @@ def test_what_seeds_do_not_decide_is_open_on_the_front(tmp_path: Path) -> None:
     )
     made = section("pareto", study)
     (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
-    assert "No arm of 2 is on the front" in texts(made)
-    assert "For 2 arms it is open: gru; rnn." in texts(made)
+    assert "No recipe of 2 is on the front" in texts(made)
+    assert "For 2 recipes it is open: gru; rnn." in texts(made)
     assert {row[5] for row in figure.table.rows} == {"open"}
     single = Study(make(tmp_path / "one", factors={"cell": ["rnn", "gru"]}, seeds=(0,), **SMALL))
-    assert "With one seed in an arm nothing says how sure that is." in texts(
+    assert "With one seed in a recipe nothing says how sure that is." in texts(
         section("pareto", single)
     )
 
@@ -201,7 +201,7 @@ def test_health_is_one_number_with_one_name(tmp_path: Path) -> None:
     (glossary,) = section("glossary", study).blocks
     terms = {term: (meaning, formula) for _, term, meaning, formula in glossary.items}
     assert terms["gradient health"][1] == "min(0, D) − max(0, U)"
-    assert "transport D" in terms["D"][0]
+    assert "remaining gradient" in terms["D"][0]
 
 
 def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
@@ -218,16 +218,16 @@ def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
     study = Study(store)
     made = section("time_to_solve", study)
     said = texts(made)
-    assert "95 % interval over arms, whose networks are alike" in said
+    assert "95 % interval over recipes, whose networks are alike" in said
     assert "gru 12 of 24, mean time 55 [9, 80]" in said and "rnn none of 24;" in said
     curves = next(
         block for block in section("learning_curves", study).blocks if isinstance(block, Figure)
     )
-    assert "Wilson intervals over arms, whose networks are alike." in curves.finding
+    assert "Wilson intervals over recipes, whose networks are alike." in curves.finding
     (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
-    assert "Wilson intervals over arms, whose networks are alike." in figure.finding
+    assert "Wilson intervals over recipes, whose networks are alike." in figure.finding
     low, high = map(int, re.search(r"gru 12 of 24 \[(\d+) %, (\d+) %\]", figure.finding).groups())
-    assert low < 15 and high > 85, "two arms of four, not 12 networks of 24"
+    assert low < 15 and high > 85, "two recipes of four, not 12 networks of 24"
     alone = make(tmp_path / "alone", factors={"cell": ["rnn", "gru"]}, seeds=range(4), **SMALL)
     edit_points(alone, lambda row: {"solved_at": 30 + row["seed"]})
     said = texts(section("time_to_solve", Study(alone)))

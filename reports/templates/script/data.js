@@ -41,7 +41,7 @@ function armsOf(element) {
 
 function armWords(arm) {
   const words = study.factors.map((factor, at) => factor.words[study.arms[arm][at]]);
-  return words.join(" · ") || "the only arm";
+  return words.join(" · ") || "the only recipe";
 }
 
 // Open every fold around an element, so that it can be seen.

@@ -64,7 +64,7 @@ function applyFilter() {
   bar.querySelectorAll(".chip").forEach((chip) => {
     chip.setAttribute("aria-pressed", String(!offLevels[chip.dataset.factor].has(Number(chip.dataset.level))));
   });
-  bar.querySelector(".shown").textContent = `${left} of ${off.length} arms shown`;
+  bar.querySelector(".shown").textContent = `${left} of ${off.length} recipes shown`;
   bar.querySelector(".all").hidden = left === off.length;
   bar.querySelector(".unchanged").hidden = left === off.length;
   countRows();

@@ -7,7 +7,7 @@ function meanings() {
   const lost = of.lost.map((lost, arm) => (of.n[arm] ? lost / of.n[arm] : null));
   return [
     metric,
-    { name: "D at the end", values: of.D, digits: 1 },
+    { name: "remaining gradient at the end", values: of.D, digits: 1 },
     { name: "share of seeds lost", values: lost, digits: 2, bad: true },
   ].filter((one) => one.values.some((value) => value !== null));
 }

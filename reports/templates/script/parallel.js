@@ -99,7 +99,7 @@ function startParallel() {
   if (!study || !study.pairs.mean || !bar) { return; }
   document.querySelectorAll("#parallel .canvas").forEach((canvas) => {
     if (marksOf(canvas).length < 2) { return; }
-    const fields = make("p", { class: "tools limits" }, limitFields("D", "D at the end"), " · ",
+    const fields = make("p", { class: "tools limits" }, limitFields("D", "remaining gradient at the end"), " · ",
       limitFields("mean", `test ${study.pairs.metric}`));
     canvas.after(fields);
     brush(canvas, fields);

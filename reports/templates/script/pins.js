@@ -34,8 +34,8 @@ function digitsFor(half) {
 
 function differenceWords(a, b) {
   const of = study.pairs, names = `${armWords(a)} minus ${armWords(b)}`;
-  if (a === b) { return "These are the same arm."; }
-  if (of.problem[a] !== of.problem[b]) { return "These arms solve different tasks, whose scores are not compared."; }
+  if (a === b) { return "These are the same recipe."; }
+  if (of.problem[a] !== of.problem[b]) { return "These recipes solve different tasks, whose scores are not compared."; }
   if (of.mean[a] === null || of.mean[b] === null) { return `${names}: one of them has no score yet.`; }
   const found = difference(a, b), digits = digitsFor(found.half);
   const write = (value) => value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
@@ -56,7 +56,7 @@ function pin(arm) {
 
 function pinButton(arm) {
   if (!pinBox) { return ""; }
-  return button("Pin this arm to compare it", "tool", () => { pin(arm); sheet.close(); });
+  return button("Pin this recipe to compare it", "tool", () => { pin(arm); sheet.close(); });
 }
 
 function armList(label, at) {
@@ -73,8 +73,8 @@ function armList(label, at) {
 // The fold in the bar where two arms are chosen; nothing if the page has no pairs.
 function makePins() {
   if (!study.pairs.half) { return ""; }
-  pinBox = make("details", { class: "pins" }, make("summary", {}, "Compare two arms"),
-    make("p", { class: "lists" }, armList("first arm", 0), " minus ", armList("second arm", 1)),
+  pinBox = make("details", { class: "pins" }, make("summary", {}, "Compare two recipes"),
+    make("p", { class: "lists" }, armList("first recipe", 0), " minus ", armList("second recipe", 1)),
     make("p", { class: "difference" }));
   return pinBox;
 }
