@@ -17,6 +17,9 @@ BARE = (
     "readout",
 )  # factors whose levels need no name beside them
 
+SWITCHES = {"tuned": {"True": "tuned", "False": "default"}}  # factors whose levels have words
+ON_OFF = {"True": "on", "False": "off"}
+
 MOST_DECIMALS = 9  # what is smaller is a rounding error
 
 VERDICT_SYMBOLS = {
@@ -70,20 +73,21 @@ def interval(low: float, high: float, digits: int = 2, *, apart: float = 0.0) ->
 def decimals(value: float, half: float = math.nan, least: int = 2) -> int:
     """Decimals that show a value and an interval that reaches `half` to each side.
 
-    At least `least`, and as many as one digit of `half` takes. A value under `least` gets two
-    digits where it exceeds `half`, so that it differs from its neighbours, and one where `half` is
-    up to ten times its size. No more than four digits, so that rounding errors show no spread.
+    Two significant digits of `half`; `least` without one. A value under a hundredth (`least` = 2)
+    gets two digits where it exceeds `half`, so that it differs from its neighbours, and one where
+    `half` is up to ten times its size. No more than four digits, so that rounding errors show no
+    spread.
     """
     value, half = abs(value), abs(half)
     if not math.isfinite(value):
         return least
     half = half if math.isfinite(half) else 0.0
     value, half = (one if one >= 10**-MOST_DECIMALS else 0.0 for one in (value, half))
-    wanted = [-_exponent(half)] if half > 0 else []
+    wanted = [max(0, 1 - _exponent(half)) if half > 0 else least]
     if 0 < value < 10**-least and value >= half / 10:
         wanted.append((1 if value >= half else 0) - _exponent(value))
-    most = 3 - _exponent(value) if value > 0 else MOST_DECIMALS
-    return max(least, min(max(wanted, default=least), most, MOST_DECIMALS))
+    most = max(least, 3 - _exponent(value)) if value > 0 else MOST_DECIMALS
+    return min(max(wanted), most, MOST_DECIMALS)
 
 
 def _exponent(value: float) -> int:
@@ -223,8 +227,14 @@ def short_name(key: str) -> str:
 
 
 def level(factor: str, label: object) -> str:
-    """A level as text: cells and initializers alone, others with their factor (depth 2)."""
+    """A level as text: cells and initializers alone, others with their factor (depth 2); what is
+    on or off in words.
+    """
     text = isolated(str(label))
+    if factor in SWITCHES and text in SWITCHES[factor]:
+        return SWITCHES[factor][text]
+    if text in ON_OFF:
+        return f"{short_name(factor)} {ON_OFF[text]}"
     return text if factor in BARE else f"{short_name(factor)} {text}"
 
 

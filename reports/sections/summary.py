@@ -123,9 +123,7 @@ class Summary:
             f"{done}{f' ({listing(apart)})' if apart else ''}; {count(len(study.seeds), 'seed')}"
             f" {of}."
         )
-        ends = (
-            "" if study.adopted else " Intervals and ± are 95 % ones, unless sd stands beside them."
-        )
+        ends = "" if study.adopted else " Brackets and ± are 95 % intervals."
         return f"{text} {self._time(study, points)}{ends}"
 
     def _time(self, study: Study, points: pd.DataFrame) -> str:

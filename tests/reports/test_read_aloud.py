@@ -55,7 +55,7 @@ def test_a_share_of_none_begins_at_zero_and_one_of_all_ends_at_one() -> None:
     [
         (0.013, 0.001, 0.025, "0.013 [0.001, 0.025]"),
         (0.034, -0.001, 0.069, "0.034 [−0.001, 0.069]"),
-        (0.034, 0.01, 0.058, "0.03 [0.01, 0.06]"),
+        (0.034, 0.01, 0.058, "0.034 [0.010, 0.058]"),
         (0.5, 0.0, 1.0, "0.50 [0.00, 1.00]"),
     ],
 )
@@ -286,7 +286,7 @@ def test_scores_without_any_spread_have_no_interval() -> None:
 
 
 def test_printed_means_differ_by_the_printed_difference() -> None:
-    """.6649 and .6083 are .06 apart: 0.66 and 0.61 would be .05."""
+    """.6649 and .6083 are .057 apart: 0.66 and 0.61 would be .05."""
     study = known_study(
         {"cell": ["rnn", "lstm"], "initializer": ["orthogonal", "normal"]},
         scores(lambda labels: 0.6649 if labels["cell"] == "rnn" else 0.6083, 0.0),
@@ -294,4 +294,4 @@ def test_printed_means_differ_by_the_printed_difference() -> None:
     )
     (one, *_) = main_effects(study, with_counted(study))
     wide = replace(one, difference=replace(one.difference, low=0.01, high=0.10))
-    assert "cell 0.06 [0.01, 0.10] (rnn 0.665, lstm 0.608" in average_words(wide)
+    assert "cell 0.057 [0.010, 0.100] (rnn 0.665, lstm 0.608" in average_words(wide)

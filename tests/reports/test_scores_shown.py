@@ -95,8 +95,8 @@ def test_no_interval_of_a_score_passes_what_is_possible(near_perfect: Study) -> 
     for name in ("recipe", "accuracy", "pareto", "side_by_side", "effects"):
         assert re.findall(ends, page_text(near_perfect)[name]) == [], name
     shown = listed(near_perfect)
-    assert "±" not in shown and re.search(r"0\.96 \[0\.8\d, 1\.00\]", shown)
-    assert re.search(r"0\.96 \[0\.8\d, 1\.00\]", summary_line(near_perfect, []))
+    assert "±" not in shown and re.search(r"0\.960 \[0\.8\d\d, 1\.000\]", shown)
+    assert re.search(r"0\.960 \[0\.8\d\d, 1\.000\]", summary_line(near_perfect, []))
 
 
 def test_errors_and_skill_are_bounded_on_their_own_side(
@@ -116,22 +116,23 @@ def test_errors_and_skill_are_bounded_on_their_own_side(
 def test_a_difference_is_not_clamped() -> None:
     assert clamp(Estimate(0.99, 0.93, 1.05, 3), 0, 1) == Estimate(0.99, 0.93, 1.0, 3)
     assert clamp(Estimate(1.2, 1.1, 1.3, 3), 0, 1) == Estimate(1.2, 1.1, 1.2, 3)
-    assert with_ends(0.9, -0.2, 2.0, sign=True) == "+0.90 [−0.20, 2.00]"
+    assert with_ends(0.9, -0.2, 2.0, sign=True) == "+0.9 [−0.2, 2.0]"
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high", "text"),
     [
-        (0.91, 0.89, 0.93, "0.91 [0.89, 0.93]"),
-        (0.9132, 0.9091, 0.9173, "0.913 [0.909, 0.917]"),
+        (0.91, 0.89, 0.93, "0.910 [0.890, 0.930]"),
+        (0.9132, 0.9091, 0.9173, "0.9132 [0.9091, 0.9173]"),
         (0.0004, 0.0003, 0.0005, "0.00040 [0.00030, 0.00050]"),
-        (0.00042, 0.000415, 0.000425, "0.000420 [0.000415, 0.000425]"),
+        (0.00042, 0.000415, 0.000425, "0.0004200 [0.0004150, 0.0004250]"),
         (0.00042, NAN, NAN, "0.00042"),
         (0.00042, 0.00042, 0.00042, "0.00042 [0.00042, 0.00042]"),
         (0.004, 0.0, 0.034, "0.004 [0.000, 0.034]"),
-        (0.00001, -0.02, 0.02, "0.00 [−0.02, 0.02]"),
+        (0.00001, -0.02, 0.02, "0.000 [−0.020, 0.020]"),
         (0.95, 0.95 - 1e-12, 0.95 + 1e-12, "0.95 [0.95, 0.95]"),
         (0.95, 0.95 - 1e-6, 0.95 + 1e-6, "0.9500 [0.9500, 0.9500]"),
+        (43.2, 41.9, 44.5, "43.2 [41.9, 44.5]"),
         (1e-17, NAN, NAN, "0.00"),
         (12.3, 12.0, 12.6, "12.30 [12.00, 12.60]"),
         (0.0, 0.0, 0.0, "0.00 [0.00, 0.00]"),
@@ -144,9 +145,9 @@ def test_value_and_ends_have_the_digits_that_show_them(
 
 
 def test_a_shortened_side_is_not_written_as_plus_minus() -> None:
-    assert plus_minus(0.91, 0.89, 0.93) == "0.91\u00a0±\u00a00.02"
+    assert plus_minus(0.91, 0.89, 0.93) == "0.910\u00a0±\u00a00.020"
     assert plus_minus(0.0004, 0.0003, 0.0005) == "0.00040\u00a0±\u00a00.00010"
-    assert plus_minus(0.98, 0.93, 1.0) == "0.98 [0.93, 1.00]"
+    assert plus_minus(0.98, 0.93, 1.0) == "0.980 [0.930, 1.000]"
     assert plus_minus(0.98, NAN, NAN) == "0.98"
     assert decimals(NAN) == 2
 
