@@ -14,7 +14,7 @@ MANY = 3  # problems that are shown one below the other; more are folded away
 def nothing_to_choose(study: Study) -> str:
     """What is said of arms that are one a problem."""
     keys = listing([short_name(key) for key in study.problems[0].levels])
-    return f"Arms differ in the task itself ({keys}): there is no recipe to choose"
+    return f"Recipes differ in the task itself ({keys}): there is no recipe to choose"
 
 
 def under(study: Study, problem: Problem, blocks: Sequence[object]) -> list[object]:

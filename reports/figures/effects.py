@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import INK, SLOTS, SOFT, colours, markers, named_marks, panels
+from reports.figures.theme import INK, SOFT, markers, named_marks, panels
 from reports.formatting import known, level, levels, percent, shorten
 from reports.statistics.variance_shares import Share, Shares
 
 WIDTH = 10.0
 SEEDS = "seeds within recipes"
+SEEDS_ALPHA = 0.12
 # panel, line, x, text, mean (an Estimate), runs, and what is shown: `shows`, and `each` run
 Drawn = Mapping[str, Any]
 
@@ -44,8 +45,8 @@ def bars_of_shares(found: Mapping[str, Shares], order: Sequence[str]) -> Drawing
             if one is None:
                 axis.text(0.01, y, "cannot be determined", color=SOFT, fontsize=7, va="center")
                 continue
-            colour = SLOTS[9] if name == SEEDS else _colour(terms[name])
-            bar = axis.barh(y, one.value, height=0.62, color=colour, alpha=0.75, linewidth=0)
+            strength = SEEDS_ALPHA if name == SEEDS else _strength(terms[name])
+            bar = axis.barh(y, one.value, height=0.62, color=INK, alpha=strength, linewidth=0)
             marked(bar[0], Mark(f"{name}: {percent(one.value)} of the variance of {text}"))
             axis.plot([one.low, one.high], [y, y], color=INK, linewidth=1.1)
             axis.text(
@@ -56,7 +57,7 @@ def bars_of_shares(found: Mapping[str, Shares], order: Sequence[str]) -> Drawing
                 va="center",
                 color=INK,
             )
-        axis.set(xlim=(0, 1.12), ylim=(len(order) - 0.5, -0.5), title=text)
+        axis.set(xlim=(0, 1.12), ylim=(len(order) - 0.5, -0.5), title=text.removeprefix("the "))
         axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
         axis.set_yticks(range(len(order)), [shorten(name, 46) for name in order] if j == 0 else [])
         axis.tick_params(axis="y", length=0)
@@ -71,22 +72,24 @@ def bars_of_shares(found: Mapping[str, Shares], order: Sequence[str]) -> Drawing
     return figure
 
 
-def _colour(one: Share) -> str:
-    """One for main effects, one for interactions, one for what is confounded."""
-    return SLOTS[8] if one.confounded else SLOTS[0] if len(one.factors) == 1 else SLOTS[3]
+def _strength(one: Share) -> float:
+    """How dark: main effects most, then interactions, then what is confounded."""
+    return 0.2 if one.confounded else 0.5 if len(one.factors) == 1 else 0.32
 
 
 def lines_of_means(
     line_key: str,
     x_key: str,
-    names: Sequence[str],
+    ink: Mapping[str, str],
     xs: Sequence[str],
     marks: Sequence[Drawn],
     by: Sequence[Mapping[str, str]],
 ) -> Drawing:
-    """One row a measure, one panel a combination of `by`; lines: `names` of `line_key`."""
+    """One row a measure, one panel a combination of `by`; lines: the levels of `line_key`
+    that have an `ink`."""
     texts = list(dict.fromkeys(mark["text"] for mark in marks))
-    ink, shape = colours(names), markers(names)
+    names = list(ink)
+    shape = markers(names)
     long = max(len(level(x_key, x)) for x in xs) * len(xs) * len(by) > 90
     bottom = 0.78 if long else 0.35
     figure, axes = panels(
@@ -124,7 +127,7 @@ def lines_of_means(
             if j:
                 axis.tick_params(labelleft=False)
             else:
-                axis.set_ylabel(text)
+                axis.set_ylabel(text.removeprefix("the "))
     named_marks(
         figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.25
     )

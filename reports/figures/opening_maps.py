@@ -178,16 +178,21 @@ def _draw(axis, one: Map, low: float, high: float) -> None:
         clip_on=False,
     )
     updates, share = one.loss
-    if len(updates):
-        axis.plot(
-            place(updates),
-            np.clip(share, 0, 1.1) / 1.1,
-            transform=axis.get_xaxis_transform(),
-            color="#000000",
-            linewidth=1.3,
-            path_effects=halo,
-            zorder=3,
-        )
+    # On a log axis a line from update 0 to the first validation would cross half the map, where
+    # nothing was validated.
+    for part in (updates == 0, updates > 0):
+        if part.any():
+            axis.plot(
+                place(updates[part]),
+                np.clip(share[part], 0, 1.1) / 1.1,
+                "o" if part.sum() == 1 else "-",
+                transform=axis.get_xaxis_transform(),
+                color="#000000",
+                linewidth=1.3,
+                markersize=2.6,
+                path_effects=halo,
+                zorder=3,
+            )
     axis.text(
         0, 1.03, one.word, transform=axis.transAxes, ha="left", va="bottom", fontsize=7, color=SOFT
     )

@@ -32,8 +32,9 @@ from reports.analysis.tallies import Tally, tally
 from reports.analysis.terms_shown import terms_shown
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study, range_of
+from reports.figures.hues import hue_of
 from reports.figures.marks import marked
-from reports.figures.theme import INK, SOFT, colours, draw, markers, panels, shared_x_label
+from reports.figures.theme import INK, SOFT, draw, markers, panels, shared_x_label
 from reports.formatting import (
     count,
     decimals,
@@ -123,6 +124,7 @@ class Accuracy:
         lines = [
             line for line in study.combinations(keys) if tuple(line.values()) in there
         ]  # the design section lists the others
+        lines = _best_first(study, arms, keys, lines)
         width = max(10.0, 3.2 + 1.4 * len(study.levels(panel)))
         picture = draw(
             lambda rasterized: dots(study, arms, points, panel, ink_key, lines, width, rasterized),
@@ -158,8 +160,7 @@ class Accuracy:
                 if found.lost
                 else ""
             )
-            + _dashed(study, points)
-            + "Bars that reach the frame continue beyond it."
+            + f"Rows: best mean over the panels first. {_dashed(study, points, arms)}".rstrip()
         )
         return Figure(
             picture,
@@ -305,15 +306,33 @@ def _marks(study: Study) -> dict[str, float]:
     return {name: float(mark) for name, mark in marks.items() if known(mark)}
 
 
-def _range(study: Study, points: pd.DataFrame) -> tuple[float, float]:
-    """Limits of the score axis: all runs, and the reference scores.
+def _best_first(
+    study: Study, arms: pd.DataFrame, keys: list[str], lines: list[dict[str, str]]
+) -> list[dict[str, str]]:
+    """Rows by the mean score over their arms, the best at the top; those without any at the end."""
+    means = arms.assign(mean=[one.value for one in arms["score"]]).groupby(keys)["mean"].mean()
+    best = float("-inf") if study.higher_is_better else float("inf")
+
+    def place(line: dict[str, str]) -> float:
+        found = tuple(line.values())
+        mean = float(means.get(found if len(found) > 1 else found[0], math.nan))
+        mean = mean if known(mean) else best
+        return -mean if study.higher_is_better else mean
+
+    return sorted(lines, key=place)
+
+
+def _range(study: Study, points: pd.DataFrame, arms: pd.DataFrame) -> tuple[float, float]:
+    """Limits of the score axis: all runs with their intervals, and the reference scores.
 
     A reference score that would leave the runs less than half of the axis is left out.
     """
     values = points["counted"].dropna()
-    low, high = float(values.min()), float(values.max())
+    ends = [end for one in arms["score"] for end in (one.low, one.high) if known(end)]
+    low, high = min([*values, *ends]), max([*values, *ends])
+    narrowest, widest = low, high
     for mark in sorted(_marks(study).values(), key=lambda mark: max(low - mark, mark - high)):
-        if max(high, mark) - min(low, mark) <= 2 * (float(values.max()) - float(values.min())):
+        if max(high, mark) - min(low, mark) <= 2 * (widest - narrowest):
             low, high = min(low, mark), max(high, mark)
     return low, high
 
@@ -331,8 +350,8 @@ def _lost(found: Tally) -> str:
     return f"{found.diverged} diverged{quietly}"
 
 
-def _dashed(study: Study, points: pd.DataFrame) -> str:
-    low, high = _range(study, points)
+def _dashed(study: Study, points: pd.DataFrame, arms: pd.DataFrame) -> str:
+    low, high = _range(study, points, arms)
     inside = [name for name, mark in _marks(study).items() if low <= mark <= high]
     outside = [
         f"{name}, {score_number(mark)}"
@@ -356,7 +375,7 @@ def dots(
 ) -> Drawing:
     """One panel per level of `panel`, one row per entry of `lines`."""
     names = study.levels(panel)
-    ink, shape = colours(study.levels(ink_key)), markers(study.levels(ink_key))
+    shape = markers(study.levels(ink_key))
     longest = max(len(levels(line)) for line in lines)
     left = min(3.4, 0.35 + 0.062 * longest)
     figure, axes = panels(
@@ -370,7 +389,7 @@ def dots(
         bottom=0.5,
         gap=(0.16, 0),
     )
-    low, high = _range(study, points)
+    low, high = _range(study, points, arms)
     marks = [mark for mark in _marks(study).values() if low <= mark <= high]
     pad = 0.06 * (high - low or 1)
     by_arm = {
@@ -385,7 +404,8 @@ def dots(
             arm = by_arm.get((name, *line.values()))
             if arm is not None and arm["n"]:
                 own, level_name = points[points["arm"] == arm["arm"]], line[ink_key]
-                _arm(study, axis, y, arm, own, ink[level_name], shape[level_name], rasterized)
+                hue = hue_of(study.factors, arm)
+                _arm(study, axis, y, arm, own, hue, shape[level_name], rasterized)
             elif arm is not None:
                 place = {"va": "center", "ha": "center", "transform": axis.get_yaxis_transform()}
                 axis.text(0.5, y, "no network yet", color=SOFT, fontsize=7, **place)

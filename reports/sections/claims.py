@@ -156,13 +156,14 @@ def _counts(claims: list[JudgedClaim]) -> str:
 
 
 def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
-    picture = draw(lambda rasterized: forest(study, every), name="claims")
+    picture = draw(lambda rasterized: forest(study, _grouped(every)), name="claims")
     finding = f"Of {count(len(every), 'claim')}: {_counts(every)}."
     caption = (
         "Effect of each claim with its interval (99 %; 95 % of claims on what goes with solving),"
         " in units of the smallest difference that matters to it (shaded: too small to matter); to"
         " the right is what the claim says."
-        " Arrows: the interval extends beyond the figure. At the right: the effect in the units of"
+        " Arrows: the interval extends beyond the figure. Claims of one verdict stand together."
+        " At the right: the effect in the units of"
         " what it is measured by (the table has them), and networks. ✓ holds here: the interval"
         " lies"
         " above 0 and the effect reaches 1 (for claims of “no less”: the interval lies above −1)."
@@ -183,13 +184,26 @@ def _figure(study: Study, every: list[JudgedClaim], own: int) -> Figure:
     )
 
 
+def _grouped(every: list[JudgedClaim]) -> list[JudgedClaim]:
+    """Claims of one verdict together, in the order in which the finding counts them."""
+    order = list(STRENGTHS)
+    return sorted(every, key=lambda one: order.index(one.verdict))
+
+
+def _reach(every: list[JudgedClaim]) -> float:
+    """How far the axis goes to each side: to the farthest end, within two units and EDGE."""
+    ends = [abs(end) for one in every for end in relative(one) if math.isfinite(end)]
+    return min(max(2.0, 1.08 * max(ends, default=2.0)), EDGE)
+
+
 def forest(study: Study, every: list[JudgedClaim]) -> Drawing:
     """One row per claim: its effect and interval in differences that matter, and the verdict."""
+    reach = _reach(every)
     figure, axes = panels(
         1,
         1,
         width=WIDTH,
-        height=0.95 + 0.33 * len(every),
+        height=0.95 + 0.3 * len(every),
         left=3.75,
         right=3.6,
         top=0.4,
@@ -203,15 +217,17 @@ def forest(study: Study, every: list[JudgedClaim]) -> Drawing:
     for y, one in enumerate(every):
         arms = sorted({int(arm_of[id]) for id in one.rests_on if id in arm_of})
         text = f"{one.statement.rstrip('.')}: {label(one)}, {_found(one)}".rstrip(", ")
-        _effect_mark(axis, y, one, Mark(text, tuple(arms)))
-        axis.text(EDGE * 1.06, y, label(one), color=INK, fontsize=8, va="center")
-        axis.text(EDGE * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
+        if y and one.verdict != every[y - 1].verdict:
+            axis.axhline(y - 0.5, color=SOFT, linewidth=0.4, alpha=0.6, clip_on=False)
+        _effect_mark(axis, y, one, Mark(text, tuple(arms)), reach)
+        axis.text(reach * 1.06, y, label(one), color=INK, fontsize=8, va="center")
+        axis.text(reach * 2.06, y, _found(one), color=INK, fontsize=7.5, va="center")
     axis.set(
-        xlim=(-EDGE, EDGE),
+        xlim=(-reach, reach),
         ylim=(len(every) - 0.4, -0.6),
         xlabel="effect ÷ smallest difference that matters",
     )
-    axis.text(EDGE * 2.06, -0.85, "effect [interval] · n", color=SOFT, fontsize=7.5, va="center")
+    axis.text(reach * 2.06, -0.85, "effect [interval] · n", color=SOFT, fontsize=7.5, va="center")
     axis.set_yticks(
         range(len(every)),
         [
@@ -220,18 +236,19 @@ def forest(study: Study, every: list[JudgedClaim]) -> Drawing:
         ],
     )
     axis.tick_params(axis="y", length=0)
-    axis.set_xticks([-8, -4, -1, 0, 1, 4, 8], ["−8", "−4", "−1", "0", "1", "4", "8"])
+    ticks = [tick for tick in (-8, -4, -2, -1, 0, 1, 2, 4, 8) if abs(tick) <= reach]
+    axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
     axis.spines["left"].set_visible(False)
     return figure
 
 
-def _effect_mark(axis: Axes, y: int, one: JudgedClaim, mark: Mark) -> None:
+def _effect_mark(axis: Axes, y: int, one: JudgedClaim, mark: Mark, reach: float) -> None:
     """The interval, with arrows where it leaves the figure, and the effect."""
     value, low, high = relative(one)
     colour = INKS[one.verdict]
     if math.isfinite(low):
         bar = axis.plot(
-            np.clip([low, high], -EDGE, EDGE),
+            np.clip([low, high], -reach, reach),
             [y, y],
             color=colour,
             linewidth=2.2,
@@ -241,12 +258,12 @@ def _effect_mark(axis: Axes, y: int, one: JudgedClaim, mark: Mark) -> None:
         )
         marked(bar[0], mark)
         for end, marker in ((low, "<"), (high, ">")):
-            if abs(end) > EDGE:
-                x = math.copysign(EDGE, end)
+            if abs(end) > reach:
+                x = math.copysign(reach, end)
                 axis.plot([x], [y], marker, color=colour, markersize=4.5, clip_on=False)
     if math.isfinite(value):
         dot = axis.plot(
-            [np.clip(value, -EDGE, EDGE)],
+            [np.clip(value, -reach, reach)],
             [y],
             MARKS[one.verdict],
             color=colour,

@@ -10,13 +10,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from reports.analysis.clip_limits import clip_limits
 from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.hues import hue_of
 from reports.figures.marks import marked
 from reports.figures.theme import (
     DASHES,
-    colours,
+    INK,
+    SOFT,
     draw,
     legend,
     panels,
@@ -254,14 +257,11 @@ class Clipping:
         history = study.table("history")
         history = history[history["id"].isin(fired["id"]) & history["grad_norm"].notna()]
         binned = self._binned(history, [panel, ink_key])
-        ink = {
-            name: colour
-            for name, colour in colours(study.levels(ink_key)).items()
-            if (fired[ink_key] == name).any()
-        }
+        others = [name for name in study.levels(ink_key) if (fired[ink_key] == name).any()]
+        limits = clip_limits(study, fired)
         width = max(10.0, 1.5 + 1.5 * len(study.levels(panel)))
         picture = draw(
-            lambda rasterized: rates(study, binned, panel, ink_key, ink, width),
+            lambda rasterized: rates(study, binned, panel, ink_key, others, limits, width),
             name=f"clipping-{slug(task)}" if task else "clipping",
         )
         at = history["update"].astype(float) / history["id"].map(
@@ -278,9 +278,14 @@ class Clipping:
         )
         caption = (
             "Upper row: median norm of all gradients before clipping (log scale); lower row: share"
-            f" of updates that clipping changed. Panel: {panel}; colour: {ink_key}; {len(fired)}"
+            f" of updates that clipping changed. Panel: {panel}; line: {ink_key}; {len(fired)}"
             f" networks whose rule fired, in {self.bins} bins over the run, averaged over"
             " everything else; no interval is drawn."
+            + (
+                f" Dashed: the norm that is clipped to, {listing(map(_norm, limits))}."
+                if limits
+                else ""
+            )
         )
         # Bins would weigh the networks that live longest most.
         norms = history.groupby("id")["grad_norm"].median()
@@ -413,7 +418,8 @@ def rates(
     binned: pd.DataFrame,
     panel: str,
     ink_key: str,
-    ink: Mapping[str, str],
+    others: Sequence[str],
+    limits: Sequence[float],
     width: float,
 ) -> Drawing:
     names = [name for name in study.levels(panel) if (binned[panel] == name).any()]
@@ -430,26 +436,29 @@ def rates(
     )
     last = float(np.ceil(binned["last"].max()))
     norms = binned["norm"].to_numpy(dtype=float)
-    norms = norms[norms > 0]
+    norms = np.array([*norms[norms > 0], *limits])
     span = (float(norms.min()) / 1.3, float(norms.max()) * 1.3) if len(norms) else (0.1, 10.0)
     dash = dict(zip(study.levels(ink_key), DASHES * 9, strict=False))
     for j, name in enumerate(names):
         upper, lower = axes[0, j], axes[1, j]
         for other, own in binned[binned[panel] == name].groupby(ink_key, sort=False):
-            style = {"color": ink[str(other)], "linestyle": dash[str(other)], "linewidth": 1.5}
             where = {panel: name, ink_key: str(other)}
+            colour = hue_of(study.factors, where)
+            style = {"color": colour, "linestyle": dash[str(other)], "linewidth": 1.5}
             norm = upper.plot(own["update"], own["norm"], **style)
             text = f"gradient norm {_norm(float(own['norm'].median()))}, median over the run"
             marked(norm[0], level_mark(study, where, text))
             share = lower.plot(own["update"], own["clipped"], **style)
             text = f"{percent(float(own['clipped'].mean()))} of the updates clipped"
             marked(share[0], level_mark(study, where, text))
+        for limit in limits:
+            upper.axhline(limit, color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=1)
         upper.set_title(level(panel, name))
         _set_axes(upper, lower, span, last, first=j == 0)
     shared_x_label(figure, "update", left=0.78, right=0.15)
     keys = [
-        (level(ink_key, name), {"color": ink[name], "linestyle": dash[name], "linewidth": 1.8})
-        for name in ink
+        (level(ink_key, name), {"color": INK, "linestyle": dash[name], "linewidth": 1.8})
+        for name in others
     ]
     legend(figure, keys, left=0.78)
     return figure

@@ -104,10 +104,10 @@ def _table(study: Study, confirmed: Confirmation) -> Table:
         "p, Holm",
     ]
     notes = (
-        f"Fresh seeds: {', '.join(map(str, confirmed.seeds))}. Arms were chosen by mean validation"
+        f"Fresh seeds: {', '.join(map(str, confirmed.seeds))}. Recipes were chosen by mean validation"
         f" score on seeds {', '.join(map(str, study.seeds))}."
     )
-    return Table(columns, rows, "Arms on fresh seeds", notes)
+    return Table(columns, rows, "Recipes on fresh seeds", notes)
 
 
 def _dots(study: Study, confirmed: Confirmation) -> Drawing:

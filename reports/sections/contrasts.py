@@ -28,8 +28,9 @@ from reports.analysis.marks import arms_with
 from reports.analysis.terms_shown import DRAWS, TOO_CLOSE, TermsShown, corrected_p, terms_shown
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.hues import hues
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import INK, SOFT, colours, draw, markers, panels
+from reports.figures.theme import INK, SOFT, draw, markers, panels
 from reports.formatting import (
     count,
     decimals,
@@ -276,12 +277,13 @@ def _forest(study: Study, rows: list[Row], by: str) -> Drawing:
     )
     axis = axes[0, 0]
     axis.axvline(0, color=SOFT, linewidth=0.8)
-    palettes = {factor: (colours(names), markers(names)) for factor, names in study.factors.items()}
+    palettes = {
+        factor: (hues(study.factors, factor, names), markers(names))
+        for factor, names in study.factors.items()
+    }
     last = None
     for y, (group, name, row_text, found, note, shown) in enumerate(rows):
-        ink, shape = (
-            (palettes[group][0][name], palettes[group][1][name]) if group else ("#0a7fc2", "o")
-        )
+        ink, shape = (palettes[group][0][name], palettes[group][1][name]) if group else (INK, "o")
         if last is not None and group != last:
             axis.axhline(y - 0.5, color=SOFT, linewidth=0.4, alpha=0.6)
         last = group

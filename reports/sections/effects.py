@@ -25,6 +25,7 @@ from reports.analysis.terms_shown import TOO_CLOSE, Decided, TermsShown, correct
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.effects import SEEDS, WIDTH, bars_of_shares, lines_of_means
+from reports.figures.hues import hues
 from reports.figures.theme import draw
 from reports.formatting import count, known, level, levels, listing, number, percent, score_number
 from reports.statistics import Estimate, clamp, weighted_arms
@@ -33,7 +34,8 @@ from reports.statistics.variance_shares import HIGHER, Share, Shares
 HOW_SHARES = (
     "A bar is the share of all differences between networks that one [factor|factor, level]"
     " explains, or two of them beyond what each does alone ([ω²|variance share]); the thin line is"
-    " its interval. Grey is the spread between [seeds|seed] of one [recipe]: where that is large,"
+    " its interval. The palest is the spread between [seeds|seed] of one [recipe]: where that is"
+    " large,"
     " no recipe decides. What the recipes that are there cannot tell apart has one bar together,"
     " called confounded."
 )
@@ -183,7 +185,7 @@ def _shares(study: Study, terms: dict[str, TermsShown], found: dict[str, Shares]
     caption = (
         "Share of all variance, corrected for what the spread over seeds alone would show (ω², 0 at"
         " least), with 95 % intervals (generalised confidence). A term is what its factors do"
-        " beyond their single effects." + lost_words(study, " Points that diverged count.")
+        " beyond their single effects." + lost_words(study, " Networks that diverged count.")
     )
     return Figure(
         picture,
@@ -309,7 +311,12 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
     ]
     picture = draw(
         lambda rasterized: lines_of_means(
-            line_key, x_key, study.levels(line_key), study.levels(x_key), marks, by
+            line_key,
+            x_key,
+            hues(study.factors, line_key, study.levels(line_key)),
+            study.levels(x_key),
+            marks,
+            by,
         ),
         name="interactions",
     )

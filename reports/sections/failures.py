@@ -67,7 +67,7 @@ class Failures:
                 Table(
                     ["recipe", "seed", "status", "reason", "at update", "first gradient spike"],
                     rows,
-                    "Points without a full run",
+                    "Networks without a full run",
                     filtered=True,
                 )
             )

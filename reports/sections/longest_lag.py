@@ -11,8 +11,9 @@ from reports.analysis.longest_lag import LongestSolved, TriedLength, length_fact
 from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.hues import hue_of
 from reports.figures.marks import marked
-from reports.figures.theme import INK, SOFT, colours, draw, panels
+from reports.figures.theme import SOFT, draw, panels
 from reports.formatting import count, interval, known, level, levels, percent, slug
 from reports.statistics import wilson
 
@@ -141,7 +142,7 @@ def _figure(study: Study, task: str | None, own: Sequence[LongestSolved]) -> Fig
     )
     pooled = max(at.n for one in own for at in one.tried)
     caption = (
-        f"Solved (filled) and unsolved networks at each length T, up to {count(pooled, 'seed')} an"
+        f"Solved (filled) and unsolved networks at each length T, up to {count(pooled, 'seed')} a"
         " recipe and length; the lengths tried stand at equal distances."
     )
     where = f" on {level('task', task)}" if task else ""
@@ -151,8 +152,6 @@ def _figure(study: Study, task: str | None, own: Sequence[LongestSolved]) -> Fig
 
 
 def _ladder(study: Study, own: Sequence[LongestSolved]) -> Drawing:
-    first = next((key for key in study.factors if key in own[0].labels and key != "task"), None)
-    ink = colours(study.levels(first)) if first else {}
     lengths = sorted({at.steps for one in own for at in one.tried})
     names = [_label(one) for one in own]
     left = min(0.35 + 0.068 * max(map(len, names)), 3.6)
@@ -171,7 +170,7 @@ def _ladder(study: Study, own: Sequence[LongestSolved]) -> Drawing:
     axis = axes[0, 0]
     place = {steps: number for number, steps in enumerate(lengths)}
     for y, one in enumerate(own):
-        colour = ink.get(one.labels[first], INK) if first else INK
+        colour = hue_of(study.factors, one.labels)
         if one.longest is not None:
             axis.plot(
                 [-0.5, place[one.longest.steps]],

@@ -176,8 +176,9 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
     across = "updates" if points["planned"].max() > 1 else "the share of the run"
     caption = (
         f"Share of networks that have met the task's rule, against {across} (1 − Kaplan–Meier);"
-        " steps fall on validations. Shaded: 95 % interval, by Greenwood's standard errors or those"
-        " over the recipes of a line if larger (none where all or none have solved: the table has intervals"
+        " steps fall on validations. Shaded: 95 % interval, by Greenwood's standard errors or"
+        " those over the recipes of a line if larger (none where all or none have solved: the"
+        " table has intervals"
         " that hold there). A network that never met it, diverged ones too, counts to the end as"
         f" not having met it.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
