@@ -33,6 +33,23 @@ def transport_at_the_end(profile: pd.DataFrame) -> pd.DataFrame:
     return _transport(profile, last, ["arm", "lag"])
 
 
+def deciding(profile: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Transport of the network relative to lag 1, by which verdicts are decided: median over the
+    points that share `keys`, at the first and the last probe of each.
+
+    Columns keys, last (bool), lag, value (decades).
+    """
+
+    def at(end: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        return lambda rows: rows[rows["update"] == rows.groupby("id")["update"].transform(end)]
+
+    found = [
+        _transport(profile, at(end), [*keys, "lag"]).assign(last=end == "max")
+        for end in ("min", "max")
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
 def _transport(
     profile: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.DataFrame], keys: list[str]
 ) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from matplotlib.patches import Rectangle
 from reports.figures.marks import Mark, marked
 from reports.figures.theme import (
     DASHES,
+    INK,
     SOFT,
     PanelGrid,
     column_title,
@@ -64,6 +66,7 @@ class Scale:
 
 def gradient_flow(
     rows: pd.DataFrame,
+    decides: pd.DataFrame,
     grid: PanelGrid,
     *,
     limits: Mapping[str, float],
@@ -73,7 +76,7 @@ def gradient_flow(
     width: float,
     says: Callable[[int, int, str], Mark],
 ) -> Figure:
-    """Draw `rows`, as profiles.losses returns them.
+    """Draw `rows`, as profiles.losses returns them, and `decides`, as profiles.deciding does.
 
     `says`: the mark of a line in panel (row, column) that shows this text. `span`: lowest and
     highest decade shown, the same in every figure of the report. The top layer has a line for every
@@ -105,6 +108,7 @@ def gradient_flow(
             )
         own = grid.select(rows, i, j)
         _panel(axis, own, scale, functools.partial(says, i, j), first=j == 0)
+        _deciding(axis, grid.select(decides, i, j), scale, functools.partial(says, i, j))
         _ticks(axis, scale, bottom=grid.is_last(i, j)[0], left=j == 0)
         if i == 0:
             column_title(axis, grid.column_names[j])
@@ -132,6 +136,32 @@ def _panel(
             marked(drawn, says(_words(line, int(above))))
     if scale.odd:
         _odd(axis, own, scale, first=first)
+
+
+def _deciding(axis: Axes, own: pd.DataFrame, scale: Scale, says: Callable[[str], Mark]) -> None:
+    """What is left of a random direction in the whole network, at the first and the last probe."""
+    inside = Rectangle((0, scale.low), 1, scale.high - scale.low)
+    inside.set_transform(axis.get_yaxis_transform())
+    for last, line in own.groupby("last", sort=True):
+        line = line.sort_values("lag")
+        y = np.clip(line["value"].to_numpy(dtype=float), scale.low - 60, scale.high + 60)
+        if not np.isfinite(y).any():
+            continue
+        style: dict[str, Any] = {
+            "linewidth": 1.1,
+            "linestyle": "solid" if last else DASHES[2],
+            "zorder": 5,
+        }
+        (drawn,) = axis.plot(line["lag"].to_numpy(dtype=float), y, color=INK, **style)
+        drawn.set_clip_path(inside)
+        when = "last" if last else "first"
+        marked(
+            drawn,
+            says(
+                f"remaining gradient, {when} probe: {number(y[-1], 1)} at lag"
+                f" {line['lag'].iloc[-1]}"
+            ),
+        )
 
 
 def _ticks(axis: Axes, scale: Scale, *, bottom: bool, left: bool) -> None:
@@ -283,6 +313,11 @@ def _legend(
         bar.text(x + 0.27, 0.5, word, fontsize=8, va="center")
         x += 0.42 + 0.068 * len(word)
     x += 0.25
+    for word, dash in (("decides the verdict: first", DASHES[2]), ("last", "solid")):
+        bar.plot([x, x + 0.3], [0.5, 0.5], color=INK, linewidth=1.3, linestyle=dash)
+        bar.text(x + 0.36, 0.5, word, fontsize=8, va="center")
+        x += 0.5 + 0.064 * len(word)
+    x += 0.15
     words = ["top layer", "layer below", *(f"{n} below" for n in range(2, deepest + 1))][
         : deepest + 1
     ]

@@ -254,6 +254,8 @@ def in_plain_colours(figure: Figure) -> None:
                     getattr(artist, f"set_{name}")(plain)
         if isinstance(artist, Text):
             artist.set_text(squeezed(artist.get_text()))
+            if patch := artist.get_bbox_patch():  # which findobj does not find
+                patch.set_facecolor(_plain_colour(patch.get_facecolor()))
 
 
 def _plain_colour(colour: Any) -> Any:

@@ -104,8 +104,8 @@ def _table(study: Study, confirmed: Confirmation) -> Table:
         "p, Holm",
     ]
     notes = (
-        f"Fresh seeds: {', '.join(map(str, confirmed.seeds))}. Recipes were chosen by mean validation"
-        f" score on seeds {', '.join(map(str, study.seeds))}."
+        f"Fresh seeds: {', '.join(map(str, confirmed.seeds))}. Recipes were chosen by mean"
+        f" validation score on seeds {', '.join(map(str, study.seeds))}."
     )
     return Table(columns, rows, "Recipes on fresh seeds", notes)
 

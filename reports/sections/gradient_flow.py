@@ -10,7 +10,7 @@ import pandas as pd
 
 from reports.analysis.marks import level_mark
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
-from reports.data.profiles import losses
+from reports.data.profiles import deciding, losses
 from reports.data.study import Study
 from reports.figures.gradient_flow import gradient_flow
 from reports.figures.marks import Mark
@@ -28,6 +28,7 @@ HOW = (
 
 
 NAMED = 4  # panels up to which the finding gives each one's numbers
+LEAST = -5.0  # lowest decade shown at least: all classes are seen
 FALLBACK = {"exploding": 1.0, "fading": -2.0, "vanishing": -4.0}
 
 
@@ -77,7 +78,8 @@ class GradientFlow:
                     )
                 ]
             )
-        span = self._span(rows)
+        decides = deciding(study.table("profile"), [row_key, column_key, *splits])
+        span = self._span(pd.concat([rows["log10_mean"], decides["value"]]))
         blocks: list[object] = [
             Prose(
                 "How much of the loss's gradient is left k steps back from it? The line falls where"
@@ -95,24 +97,27 @@ class GradientFlow:
             if part:
                 sentence = levels(part)
                 blocks.append(Heading(sentence[0].upper() + sentence[1:]))
-            blocks.append(self._figure(study, own, (row_key, column_key), span, part))
+            line = decides[np.all([decides[key] == name for key, name in part.items()], axis=0)]
+            line = line if part else decides
+            blocks.append(self._figure(study, own, line, (row_key, column_key), span, part))
         figures = sum(isinstance(block, Figure) for block in blocks)
         return Section(blocks, finding=_overall(rows, (row_key, column_key)) if figures > 1 else "")
 
-    def _span(self, rows: pd.DataFrame) -> tuple[float, float]:
-        """One range for all figures, in even decades: the medians with a margin, within floor and
+    def _span(self, medians: pd.Series) -> tuple[float, float]:
+        """One range for all figures, in whole decades: the medians with a margin, within floor and
         ceiling.
         """
-        values = rows["log10_mean"].to_numpy(dtype=float)
+        values = medians.to_numpy(dtype=float)
         values = values[np.isfinite(values)]
         low, high = (float(values.min()), float(values.max())) if len(values) else (-6.0, 0.0)
-        low, high = max(min(low - 0.5, -6.0), self.floor), min(max(high + 0.5, 2.0), self.ceiling)
-        return 2 * math.floor(low / 2), 2 * math.ceil(high / 2)
+        low, high = max(min(low - 0.3, LEAST), self.floor), min(max(high + 0.3, 2.0), self.ceiling)
+        return math.floor(low), math.ceil(high)
 
     def _figure(
         self,
         study: Study,
         rows: pd.DataFrame,
+        decides: pd.DataFrame,
         keys: tuple[str, str],
         span: tuple[float, float],
         part: dict[str, str],
@@ -137,6 +142,7 @@ class GradientFlow:
         picture = draw(
             lambda _: gradient_flow(
                 rows,
+                decides,
                 grid,
                 limits=limits,
                 lag=lag,
@@ -173,8 +179,9 @@ class GradientFlow:
         if int(rows["above"].max()):
             caption += "Lower layers are drawn at the first and the last probe. "
         caption += (
-            "Shading: the limits of the classes, which the verdict applies to the [remaining"
-            " gradient]. "
+            "Black: the remaining gradient of the whole network, whose last steps decide the"
+            " verdict,"
+            " at the first probe (dotted) and at the last. Shading: the limits of the classes. "
         )
         if lag:
             past = " (past the first step: drawn at the edge)" if lag > rows["lag"].max() else ""

@@ -1,43 +1,37 @@
-"""Learning curves: loss and score against updates for every seed, and the training gap."""
+"""Learning curves: loss and score against updates by recipe, and the training gap."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
-from reports.analysis.marks import point_marks
+from reports.analysis.marks import arm_mark, point_marks
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study, perfect
-from reports.figures.marks import marked
-from reports.figures.theme import (
-    DASHES,
-    SOFT,
-    colours,
-    draw,
-    legend,
-    panels,
-    shared_x_label,
-    update_ticks,
-)
+from reports.figures.curves import LOST, Curve, Measure, learning_curves
+from reports.figures.hues import hue_key, hue_of, hues
+from reports.figures.theme import DASHES, INK, draw
 from reports.formatting import count, decimals, known, level, listing, number, score_number, slug
 from reports.statistics import marginal_means
 from reports.statistics.survival import planned_updates
 
 HOW = (
     "Above: the validation loss as a share of the [baseline|baseline, memoryless], so that 1 means"
-    " that the sequence is still ignored. Below: the score. A line is one network; lines of"
-    " one colour that lie together say that the seed matters little. A plateau at 1 followed by a"
-    " fall is a network that learned late. What is learned and does not carry over to new"
+    " that the sequence is still ignored. Below: the score. A line is one recipe, the shade"
+    " around it its seeds: where it is narrow, the seed matters little. A plateau at 1 followed by"
+    " a fall is a network that learned late. What is learned and does not carry over to new"
     " data is the [training gap] in the table."
 )
 HOW_RECORDED = (
-    "Above: the validation loss as it was recorded. Below: the score. A line is one network; lines"
-    " of one colour that lie together say that the seed matters little."
+    "Above: the validation loss as it was recorded. Below: the score. A line is one recipe,"
+    " the shade around it its seeds: where it is narrow, the seed matters little."
 )
+
+MOST_ROWS = 4  # of panels per measure
 
 
 class LearningCurves:
@@ -82,49 +76,65 @@ class LearningCurves:
         self, study: Study, history: pd.DataFrame, points: pd.DataFrame, task: str | None
     ) -> Figure:
         """The figure of one task; tasks differ in updates and scores."""
-        panel, ink_key = study.panel_factors
-        others = [key for key in study.factors if key not in (panel, ink_key, "task")]
-        names = [name for name in study.levels(panel) if (points[panel] == name).any()]
-        ink = colours(study.levels(ink_key))
+        panel, row_key = study.panel_factors
+        others = [key for key in study.factors if key not in (panel, row_key, "task")]
+        names, rows = (
+            [name for name in study.levels(key) if (points[key] == name).any()]
+            for key in (panel, row_key)
+        )
+        apart = 1 < len(rows) <= MOST_ROWS  # else all in one row, by line style
         dash_key = next((key for key in reversed(others) if points[key].nunique() > 1), None)
+        dash_key = dash_key if apart or len(rows) < 2 else row_key
         dashes = dict(zip(study.levels(dash_key), (DASHES * 9), strict=False)) if dash_key else {}
         width = max(10.0, 1.5 + 1.5 * len(names))
-        inks = [name for name in study.levels(ink_key) if (points[ink_key] == name).any()]
-        ink = {name: ink[name] for name in inks}
         baseline, solved = _marks(study, task)
-        picture = draw(
-            lambda rasterized: curves(
-                study,
-                history,
-                panel,
-                names,
-                ink_key,
-                ink,
-                dash_key,
-                dashes,
-                (baseline, solved),
-                width,
-                rasterized,
-            ),
-            name=f"curves-{slug(task)}" if task else "curves",
+        relative = study.recorded("baseline_loss")
+        columns = (
+            ("share", "validation loss / baseline" if relative else "validation loss"),
+            ("val_score", f"validation {study.metric}"),
         )
+        wanted = ((1.0 if relative else None,), (baseline, solved))
+
+        def drawing(rasterized: bool) -> Drawing:
+            measures = []
+            for (column, text), values in zip(columns, wanted, strict=True):
+                dashed = [float(value) for value in values if known(value)]
+                limits = _limits(history, column, dashed, as_skill=study.as_skill)
+                measures.append(Measure(text, limits, dashed))
+            return learning_curves(
+                _curves(
+                    study,
+                    history,
+                    points,
+                    lambda arm: (rows.index(arm[row_key]) if apart else 0, names.index(arm[panel])),
+                    lambda arm: dashes[arm[dash_key]] if dash_key else "solid",
+                    columns,
+                ),
+                measures,
+                [level(row_key, name) for name in rows] if apart else [""],
+                [level(panel, name) for name in names],
+                last=float(history["update"].max() or 1),
+                keys=_keys(study, panel, dash_key, dashes, lost=bool(points["lost"].any())),
+                width=width,
+                rasterized=rasterized,
+            )
+
+        picture = draw(drawing, name=f"curves-{slug(task)}" if task else "curves")
         finding, table = self._end(study, points, names, task)
         lost = [key for key in others if key != dash_key and points[key].nunique() > 1]
         short = points["updates_done"].astype(float) < planned_updates(points).max()
         caption = (
-            f"Every trained network is a line (n = {history['id'].nunique()}); panel: {panel};"
-            f" colour: {ink_key}"
+            f"A line per recipe: median over its {count(len(study.seeds), 'seed')}, shaded from"
+            f" lowest to highest; column: {panel}"
+            + (f"; row: {row_key}" if apart else "")
             + (f"; line style: {dash_key}" if dash_key else "")
             + (f"; {listing(lost)} not distinguished" if lost else "")
             + "."
+            + ("" if study.adopted else " Dot: where the kept weights were taken (median).")
+            + (" Red: networks that were lost, each on its own." if points["lost"].any() else "")
             + _dashed(baseline, solved)
             + " Lines that reach the frame continue beyond it."
-            + (
-                " A curve that ends early diverged, was solved and ended there as declared, or had"
-                " fewer updates to make."
-                if short.any()
-                else ""
-            )
+            + (" A network that ended early counts on with its last value." if short.any() else "")
         )
         how = HOW if study.recorded("baseline_loss") else HOW_RECORDED
         return Figure(picture, caption, f"Learning curves. {finding}", table, width, finding, how)
@@ -270,66 +280,71 @@ def thin(history: pd.DataFrame, longest: int) -> pd.DataFrame:
     return history[(place % step == 0) | (place == size - 1)]
 
 
-def curves(
+def _curves(
     study: Study,
     history: pd.DataFrame,
-    panel: str,
-    names: Sequence[str],
-    ink_key: str,
-    ink: Mapping[str, str],
-    dash_key: str | None,
-    dashes: Mapping[str, object],
-    dashed: tuple[float | None, float | None],
-    width: float,
-    rasterized: bool,
-) -> Drawing:
-    figure, axes = panels(
-        2,
-        len(names),
-        width=width,
-        height=4.75,
-        left=0.72,
-        right=0.15,
-        top=0.56,
-        bottom=0.48,
-        gap=(0.16, 0.16),
-    )
-    relative = study.recorded("baseline_loss")
-    loss = "validation loss / baseline" if relative else "validation loss"
-    rows = (
-        ("share", loss, 1.0 if relative else None, None),
-        ("val_score", f"validation {study.metric}", *dashed),
-    )
-    last = float(history["update"].max() or 1)
-    for i, (column, text, *wanted) in enumerate(rows):
-        marks = [float(mark) for mark in wanted if known(mark)]
-        low, high = _limits(history, column, marks, as_skill=study.as_skill)
-        for j, name in enumerate(names):
-            axis = axes[i, j]
-            own = history[history[panel] == name]
-            for _, run in own.groupby("id", sort=False):
-                first = run.iloc[0]
-                line = axis.plot(
-                    run["update"],
-                    run[column],
-                    color=ink[first[ink_key]],
-                    linestyle=dashes[first[dash_key]] if dash_key else "solid",
-                    linewidth=0.9,
-                    alpha=0.75,
-                    rasterized=rasterized,
+    points: pd.DataFrame,
+    place: Callable[[pd.Series], tuple[int, int]],
+    dash: Callable[[pd.Series], object],
+    measures: Sequence[tuple[str, str]],
+) -> list[Curve]:
+    """A line per recipe, of its networks that were not lost, and one per lost network.
+
+    A network that ended early counts on with its last value. `measures`: column and name.
+    """
+    made: list[Curve] = []
+    lost = set(points.loc[points["lost"], "id"])
+    arms = points.drop_duplicates("arm").set_index("arm")
+    for arm, own in history.groupby("arm", sort=False):
+        labels = arms.loc[arm]
+        colour = hue_of(study.factors, labels)
+        fine = own[~own["id"].isin(lost)]
+        kept = _kept(study, fine)
+        for at, (column, text) in enumerate(measures):
+            wide = fine.pivot_table(index="update", columns="id", values=column).ffill()
+            if len(wide):
+                low, middle, high = (
+                    getattr(wide, name)(axis=1).to_numpy(dtype=float)
+                    for name in ("min", "median", "max")
                 )
-                end = f"{text}, last {score_number(run[column].iloc[-1], 3)}"
-                marked(line[0], *point_marks(study, run.head(1), [end]))
-            for mark in marks:
-                axis.axhline(mark, color=SOFT, linewidth=0.8, dashes=(3, 2), zorder=1)
-            axis.set(ylim=(low, high), xlim=(0, last), xlabel="", ylabel="" if j else text)
-            axis.tick_params(labelleft=j == 0, labelbottom=i == 1)
-            if i == 1:
-                update_ticks(axis, last)
-            axis.set_title("" if i else level(panel, name))
-    shared_x_label(figure, "update", left=0.72, right=0.15)
-    legend(figure, _keys(study, ink_key, ink, dash_key, dashes), left=0.72)
-    return figure
+                ends = [score_number(one[-1], 3) for one in (middle, low, high)]
+                said = f"{text}, last {ends[0]} (median of {wide.shape[1]}"
+                said += f", {ends[1]} to {ends[2]})" if wide.shape[1] > 1 else ")"
+                said += f"; weights kept at update {kept:,.0f}" if kept is not None else ""
+                made.append(
+                    Curve(
+                        at,
+                        place(labels),
+                        wide.index.to_numpy(dtype=float),
+                        middle,
+                        arm_mark(study, int(arm), said),
+                        low,
+                        high,
+                        colour,
+                        dash(labels),
+                        kept,
+                    )
+                )
+            for _, run in own[own["id"].isin(lost)].groupby("id", sort=False):
+                run = run[run[column].notna()]
+                if len(run):
+                    end = f"lost; {text}, last {score_number(run[column].iloc[-1], 3)}"
+                    (shows,) = point_marks(study, run.head(1), [end])
+                    x, y = (run[name].to_numpy(dtype=float) for name in ("update", column))
+                    made.append(Curve(at, place(labels), x, y, shows))
+    return made
+
+
+def _kept(study: Study, runs: pd.DataFrame) -> float | None:
+    """Median of the updates at which the weights of these networks were best on validation."""
+    if study.adopted:
+        return None
+    scores = runs.dropna(subset=["val_score"])
+    if scores.empty:
+        return None
+    best = scores.groupby("id")["val_score"]
+    rows = best.idxmax() if study.higher_is_better else best.idxmin()
+    return float(scores.loc[rows, "update"].median())
 
 
 def _limits(
@@ -352,19 +367,18 @@ def _limits(
 
 
 def _keys(
-    study: Study,
-    ink_key: str,
-    ink: Mapping[str, str],
-    dash_key: str | None,
-    dashes: Mapping[str, object],
+    study: Study, panel: str, dash_key: str | None, dashes: Mapping[str, object], *, lost: bool
 ) -> list[tuple[str, dict[str, object]]]:
-    """Entries of the legend: colours, then line styles."""
+    """Entries of the legend: hues that no column names, line styles, lost networks."""
+    hued = hue_key(study.factors)
     keys: list[tuple[str, dict[str, object]]] = [
-        (level(ink_key, name), {"color": ink[name], "linewidth": 2}) for name in ink
+        (level(hued, name), {"color": colour, "linewidth": 2})
+        for name, colour in hues(study.factors, hued, study.levels(hued)).items()
+        if hued and hued != panel
     ]
     if dash_key:
         keys += [
-            (level(dash_key, name), {"color": SOFT, "linestyle": dashes[name], "linewidth": 1.3})
+            (level(dash_key, name), {"color": INK, "linestyle": dashes[name], "linewidth": 1.3})
             for name in study.levels(dash_key)
         ]
-    return keys
+    return keys + [("lost", {"color": LOST, "linewidth": 1.3})] * lost

@@ -20,7 +20,7 @@ from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.data.test_set import by_example, weighted_noise
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import DASHES, INK, PAPER, SLOTS, SOFT, draw, panels
+from reports.figures.theme import DASHES, INK, PAPER, SOFT, draw, panels
 from reports.formatting import known, level, listing, score_number, shorten
 from reports.statistics import level_gap
 from reports.statistics.levels import Gap
@@ -30,8 +30,8 @@ HOW = (
     "A line falls from left to right: more [seeds|seed] a [recipe] find smaller differences. Take"
     " the"
     " line of the comparison you care about, go to the number of seeds you can afford, and read off"
-    " the smallest difference you would find four times out of five. A mark above its line is a"
-    " measured difference that this study could resolve; a mark below may be chance."
+    " the smallest difference you would find four times out of five. A filled mark is a"
+    " measured difference that this study could resolve; a hollow one may be chance."
 )
 WIDTH = 10.0
 NOT_A_FACTOR = "two recipes"
@@ -145,9 +145,9 @@ class Power:
         )
         caption = (
             f"Smallest difference in mean test {study.metric} that a two-sided t test at .05 finds"
-            " with 80 % power, against seeds per recipe; marks: the largest differences measured,"
-            " at"
-            f" the {n} seeds of this study: a mark under its line cannot be relied on. Spread over"
+            " with 80 % power, against seeds per recipe; at the right, the largest differences"
+            f" measured: filled where {n} seeds, as here, resolve them, hollow where they cannot be"
+            " relied on. Spread over"
             f" seeds taken as {score_number(spread, 3)} everywhere; recipes lie between"
             f" {score_number(low, 3)} and {score_number(high, 3)}. The noise of the test set "
             + ("is added." if any(one.floor for one in asked) else "is not known and left out.")
@@ -265,9 +265,10 @@ def _size(one: Question, spread: float, seeds: int) -> str:
 def _curves(study: Study, asked: list[Question], spread: float, n: int, most: int) -> Drawing:
     floor = next(one.floor for one in asked if one.name == NOT_A_FACTOR)
     figure, axes = panels(
-        1, 1, width=WIDTH, height=3.6, left=0.75, right=2.9, top=0.15, bottom=0.5, gap=(0, 0)
+        1, 2, width=WIDTH, height=3.6, left=0.75, right=1.75, top=0.35, bottom=0.5, gap=(2.3, 0)
     )
-    axis = axes[0, 0]
+    axis, strip = axes[0]
+    _widen(axis, strip)
     tried = [
         seeds for seeds in range(2, most + 1) if seeds <= 12 or seeds % 2 == 0 or seeds == most
     ]
@@ -275,18 +276,15 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, most: in
     lines: list[list[Any]] = []
     marks: list[list[Any]] = []
     for k, (curve, names) in enumerate(alike.items()):
-        colour = INK if NOT_A_FACTOR in names else SLOTS[k % len(SLOTS)]
-        line = axis.plot(
-            tried, curve, color=colour, linestyle=DASHES[k % len(DASHES)], linewidth=1.6
-        )
+        bold = NOT_A_FACTOR in names
+        style = {"linestyle": DASHES[k % len(DASHES)], "linewidth": 2.0 if bold else 1.3}
+        line = axis.plot(tried, curve, color=INK, **style)
         resolved = score_number(curve[tried.index(n)], 3) if n in tried else ""
         of_n = f": {n} seeds resolve {resolved}" if resolved else ""
         marked(line[0], Mark(f"{listing(names)}{of_n}"))
-        lines.append(
-            [math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names), colour]
-        )
+        lines.append([math.log10(curve[-1]), ", ".join(name.partition(" (")[0] for name in names)])
         marks += [
-            [math.log10(one.measured), one.name, colour]
+            [math.log10(one.measured), one.name, one.measured >= one.resolved(n, spread)]
             for one in asked
             if one.name in names and known(one.measured) and one.measured > 0
         ]
@@ -305,14 +303,41 @@ def _curves(study: Study, asked: list[Question], spread: float, n: int, most: in
     )
     if floor > 0:
         axis.axhline(floor, color=SOFT, linewidth=0.8, zorder=0)
-        lines.append([math.log10(floor), "limit of the test set, two best recipes", INK])
+        lines.append([math.log10(floor), "limit of the test set, two best recipes"])
     axis.set_ylabel(f"resolved in test {study.metric}")
     _set_ticks(axis, most)
-    for y, _, colour in marks:
-        axis.plot([n], [10**y], "o", color=colour, markersize=5, markeredgewidth=0, zorder=4)
-    _names(axis, marks, n)
+    _measured(axis, strip, marks)
     _names(axis, lines, most)
     return figure
+
+
+def _widen(axis: Axes, strip: Axes) -> None:
+    """Gives the curves the room that the strip of measured differences does not need."""
+    whole, narrow = axis.get_position(), strip.get_position()
+    width = 0.035
+    axis.set_position((whole.x0, whole.y0, whole.width + narrow.width - width, whole.height))
+    strip.set_position((narrow.x1 - width, narrow.y0, width, narrow.height))
+
+
+def _measured(axis: Axes, strip: Axes, marks: list[list[Any]]) -> None:
+    """The measured differences beside the curves, on the same scale."""
+    strip.set(xscale="linear", yscale="log", ylim=axis.get_ylim(), xlim=(-1, 1))
+    strip.set_title("measured", fontsize=8, loc="left")
+    strip.set_xticks([])
+    strip.tick_params(axis="y", which="both", length=0, labelleft=False)
+    strip.yaxis.set_minor_locator(NullLocator())
+    for y, name, resolved in marks:
+        dot = strip.plot(
+            [0],
+            [10**y],
+            "o",
+            color=INK,
+            markersize=5,
+            markerfacecolor=INK if resolved else "none",
+            zorder=4,
+        )
+        marked(dot[0], Mark(f"{name}: {score_number(10**y, 3)} measured"))
+    _names(strip, [mark[:2] for mark in marks], 1.0)
 
 
 def _alike_curves(
@@ -350,7 +375,7 @@ def _names(axis: Axes, ends: list[list[Any]], x: float) -> None:
     ends = sorted(ends, key=lambda end: (end[0], end[1]))
     for before, after in itertools.pairwise(ends):
         after[0] = max(after[0], before[0] + 0.062 * (high - low))
-    for y, name, _ in ends:
+    for y, name in ends:
         ground: dict[str, Any] = {
             "facecolor": PAPER,
             "edgecolor": "none",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 
 from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
 from reports.analysis.by_problem import MANY
@@ -19,10 +21,11 @@ from reports.analysis.marks import level_mark
 from reports.analysis.tallies import tally
 from reports.blocks import Cell, Figure, Prose, Rows, Section, Table
 from reports.data.study import Study
+from reports.figures.hues import hues
 from reports.figures.marks import marked
 from reports.figures.theme import (
     DASHES,
-    colours,
+    INK,
     draw,
     edge_labels,
     markers,
@@ -170,8 +173,11 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         f"Met the rule at some time: {shares_solved}; 95 % Wilson intervals over"
         f" {_over(_parts(study, points), line_key)}."
     )
+    dash_key = _dash_key(study)
     pooled = [
-        key for key in study.factors if key != line_key and (key != panel_key or not panels_of)
+        key
+        for key in study.factors
+        if key not in (line_key, dash_key) and (key != panel_key or not panels_of)
     ]
     across = "updates" if points["planned"].max() > 1 else "the share of the run"
     caption = (
@@ -180,16 +186,24 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         " those over the recipes of a line if larger (none where all or none have solved: the"
         " table has intervals"
         " that hold there). A network that never met it, diverged ones too, counts to the end as"
-        f" not having met it.{f' Pooled over {listing(pooled)}.' if pooled else ''}"
+        f" not having met it.{f' Line style: {dash_key}.' if dash_key else ''}"
+        f"{f' Pooled over {listing(pooled)}.' if pooled else ''}"
     )
     return Figure(
         picture, caption, f"Time to solve. {finding}", _table(study, points), WIDTH, finding, HOW
     )
 
 
+def _dash_key(study: Study) -> str | None:
+    """The factor that line styles tell apart: depth, where it varies and is no panel or line."""
+    return "depth" if "depth" in study.factors and "depth" not in _keys(study) else None
+
+
 def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: list[str]) -> Drawing:
     line_key, panel_key = _keys(study)
-    ink, shape = colours(names), markers(names)
+    ink, shape = hues(study.factors, line_key, names), markers(names)
+    dash_key = _dash_key(study)
+    dashed = dict(zip(study.levels(dash_key), DASHES * 9, strict=False)) if dash_key else {}
     until = float(points["planned"].max())
     figure, axes = panels(
         1,
@@ -206,11 +220,19 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
         axis = axes[0, j]
         here = points if panel is None else points[points[panel_key] == panel]
         for k, name in enumerate(names):
-            own = here[here[line_key] == name]
-            if own.empty:
-                continue
             where = {line_key: name} | ({} if panel is None else {panel_key: panel})
-            _curve(study, where, axis, own, until, ink[name], shape[name], DASHES[k % len(DASHES)])
+            own = here[here[line_key] == name]
+            parts: list[tuple[dict[str, str], pd.DataFrame, object]] = [
+                ({}, own, DASHES[k % len(DASHES)])
+            ]
+            if dash_key:
+                parts = [
+                    ({dash_key: one}, own[own[dash_key] == one], dash)
+                    for one, dash in dashed.items()
+                ]
+            for more, part, dash in parts:
+                if len(part):
+                    _curve(study, where | more, axis, part, until, ink[name], shape[name], dash)
         axis.set(
             xlim=(0, until),
             ylim=(-0.02, 1.02),
@@ -227,10 +249,24 @@ def _curves(study: Study, points: pd.DataFrame, names: list[str], panels_of: lis
     axes[0, 0].set_ylabel("met the rule")
     x_label = "update" if until > 1 else "share of the run"
     shared_x_label(figure, x_label, left=0.7, right=1.3, y=0.015 * 3.1)
+    if dash_key:
+        _named_dashes(
+            figure, [(level(dash_key, one), dash) for one, dash in dashed.items()], len(names)
+        )
     named_marks(
         figure, [(level(line_key, name), ink[name], shape[name]) for name in names], WIDTH - 1.3
     )
     return figure
+
+
+def _named_dashes(figure: Drawing, names: list[tuple[str, Any]], below: int) -> None:
+    """A legend of line styles, under one of `below` marks."""
+    width, height = figure.get_size_inches()
+    for row, (name, dash) in enumerate(names, start=below + 1):
+        y, left = 1 - (0.42 + 0.2 * row) / height, WIDTH - 1.3
+        ends = [(left + 0.04) / width, (left + 0.24) / width]
+        figure.add_artist(Line2D(ends, [y, y], color=INK, linestyle=dash, linewidth=1.3))
+        figure.text((left + 0.29) / width, y, name, fontsize=8, va="center")
 
 
 def _curve(
