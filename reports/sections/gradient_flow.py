@@ -97,8 +97,11 @@ class GradientFlow:
             if part:
                 sentence = levels(part)
                 blocks.append(Heading(sentence[0].upper() + sentence[1:]))
-            line = decides[np.all([decides[key] == name for key, name in part.items()], axis=0)]
-            line = line if part else decides
+            line = (
+                decides[np.all([decides[key] == name for key, name in part.items()], axis=0)]
+                if part
+                else decides
+            )
             blocks.append(self._figure(study, own, line, (row_key, column_key), span, part))
         figures = sum(isinstance(block, Figure) for block in blocks)
         return Section(blocks, finding=_overall(rows, (row_key, column_key)) if figures > 1 else "")
