@@ -15,6 +15,7 @@ from reports.blocks import Figure, Prose, Section, Table
 from reports.data.study import Study
 from reports.documents.sections import build, declared_sections, render_section
 from reports.sections.dynamics import _read
+from tests.reports.page_text import page_text
 from tests.reports.synthetic import edit_points, make
 
 BUILT = {one.name: one for one in declared_sections()}
@@ -202,6 +203,19 @@ def test_health_is_one_number_with_one_name(tmp_path: Path) -> None:
     terms = {term: (meaning, formula) for _, term, meaning, formula in glossary.items}
     assert terms["gradient health"][1] == "min(0, D) − max(0, U)"
     assert "remaining gradient" in terms["D"][0]
+
+
+def test_the_page_has_one_word_for_each_notion(tmp_path: Path) -> None:
+    """Commands and files say arm, point and D; the page has words that need no tool to be read."""
+    few = {"factors": {"cell": ["rnn", "gru"]}, "steps": 16, "updates": 60, "examples": 30}
+    said = page_text(Study(make(tmp_path / "plain", **few)))
+    own = re.compile(
+        r"(?<![-\w])(arms?|points?|transport|D|credit|decades?|ledger)(?![-.\w])", re.I
+    )
+    for name in said.keys() - {"glossary", "method", "provenance"}:
+        text = said[name].replace("(x [B, T, D]", "")
+        found = [text[max(0, one.start() - 40) : one.end()] for one in own.finditer(text)]
+        assert not found, f"{name}: {found}"
 
 
 def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
