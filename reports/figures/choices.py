@@ -18,7 +18,6 @@ from reports.figures.theme import (
     INK,
     MARKERS,
     PAPER,
-    SLOTS,
     SOFT,
     colours,
     legend,
@@ -79,7 +78,7 @@ def choices(
         bottom=bottom,
         gap=(0.14, 0.4 + bottom),
     )
-    ink = colours(names) if panel_key == "cell" else dict.fromkeys(names, SLOTS[0])
+    ink = colours(names) if panel_key == "cell" else dict.fromkeys(names, INK)
     low, high = _span(marks, runs=runs)
     digits = _digits(marks)
     for number_of, name in enumerate(names):

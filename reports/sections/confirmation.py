@@ -11,7 +11,7 @@ from reports.analysis.confirmation import Confirmation, confirmation, confirmati
 from reports.blocks import Cell, Figure, Notice, Prose, Rows, Section, Table
 from reports.data.study import Study
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
+from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import count, known, score_number, shorten
 from reports.statistics import Estimate
 
@@ -136,8 +136,8 @@ def _dots(study: Study, confirmed: Confirmation) -> Drawing:
             )
             for which, mean in zip(seeds, (one.estimate, one.screening), strict=True)
         )
-        _row(axis, y - 0.14, one.fresh, one.estimate, SLOTS[0], SLOTS[0], *fresh)
-        _row(axis, y + 0.18, one.screened, one.screening, SLOTS[9], "none", *screened)
+        _row(axis, y - 0.14, one.fresh, one.estimate, INK, INK, *fresh)
+        _row(axis, y + 0.18, one.screened, one.screening, SOFT, "none", *screened)
     axis.set(ylim=(len(confirmed.arms) - 0.5, -0.5), xlabel=f"test {study.metric}")
     axis.set_yticks(range(len(confirmed.arms)), [shorten(one.label, 60) for one in confirmed.arms])
     axis.tick_params(axis="y", length=0)

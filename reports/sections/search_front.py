@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, objective_name, setting
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import SLOTS, SOFT, draw, panels
+from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import count, score_number
 
 HOW = (
@@ -121,7 +121,7 @@ def drawing(search: Search, other: str) -> Drawing:
             own.loc[on, other],
             own.loc[on, "score"],
             "o",
-            color=SLOTS[0],
+            color=INK,
             markersize=4.5,
             markeredgewidth=0,
         )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import INK, SLOTS, SOFT, draw, panels
+from reports.figures.theme import INK, SOFT, draw, panels
 from reports.formatting import count, score_number
 
 HOW = (
@@ -107,11 +107,9 @@ def _trials(axis: Axes, search: Search, arm: str, low: float, high: float) -> No
     """Complete and pruned trials of an arm, the default setting, and the best so far."""
     own = search.best_so_far(arm)
     pruned = search.trials[(search.trials["arm"] == arm) & (search.trials["status"] == "pruned")]
-    best = axis.plot(
-        own["trial"], own["best"], color=SLOTS[0], drawstyle="steps-post", linewidth=1.2
-    )
+    best = axis.plot(own["trial"], own["best"], color=INK, drawstyle="steps-post", linewidth=1.2)
     dots = axis.plot(
-        own["trial"], own["score"], "o", color=SLOTS[0], markersize=3, markeredgewidth=0, alpha=0.8
+        own["trial"], own["score"], "o", color=INK, markersize=3, markeredgewidth=0, alpha=0.8
     )
     crosses = axis.plot(
         pruned["trial"],

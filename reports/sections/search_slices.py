@@ -13,8 +13,9 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.blocks import Cell, Figure, Rows, Table
 from reports.data.search import Search, SearchSection, numeric, shown
+from reports.figures.hues import hue_of
 from reports.figures.marks import Mark, marked
-from reports.figures.theme import INK, colours, draw, markers, panels
+from reports.figures.theme import INK, draw, markers, panels
 from reports.formatting import level, listing, score_number
 
 HOW = (
@@ -122,8 +123,8 @@ def slices(search: Search) -> Drawing:
     first = next(iter(factors), None)
     names = list(factors[first]) if first else ["all"]
     rest = {arm["arm"]: _rest(arm["levels"], first) for arm in search.arms}
-    inks, shapes = colours(rest.values()), markers(rest.values())
-    kinds = list(inks)
+    shapes = markers(rest.values())
+    kinds = list(shapes)
     drawing, axes = panels(
         len(names),
         len(search.keys),
@@ -147,7 +148,8 @@ def slices(search: Search) -> Drawing:
                 kind = rest[arm["arm"]]
                 shift = x.shifts[kinds.index(kind)]
                 name = search.labels[arm["arm"]]
-                _marks(axis, x, arm["arm"], name, shift, inks[kind], shapes[kind])
+                ink = hue_of(factors, dict(arm["levels"]))
+                _marks(axis, x, arm["arm"], name, shift, ink, shapes[kind])
             axis.set_ylim(scores.min() - pad, scores.max() + pad)
             _set_x(axis, x, key, last=row == len(names) - 1)
             if column:
@@ -155,7 +157,7 @@ def slices(search: Search) -> Drawing:
             else:
                 axis.set_ylabel(level(first, name) if first else "validation score")
     handles = [
-        axes[0, 0].plot([], [], shapes[text], color=inks[text], markersize=4, label=text)[0]
+        axes[0, 0].plot([], [], shapes[text], color=INK, markersize=4, label=text)[0]
         for text in dict.fromkeys(rest.values())
     ]
     drawing.legend(

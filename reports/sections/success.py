@@ -16,12 +16,11 @@ from reports.analysis.marks import point_marks
 from reports.analysis.structures import Structure, structure_keys, structures, structures_words
 from reports.blocks import Cell, Figure, Rows, Section, Table
 from reports.data.study import UNKNOWN, Study
+from reports.figures.hues import hue_of
 from reports.figures.marks import marked
 from reports.figures.theme import (
     INK,
-    SLOTS,
     SOFT,
-    colours,
     draw,
     legend,
     markers,
@@ -124,7 +123,6 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
         bottom=0.55,
         gap=(0.14, 0.42),
     )
-    cells = colours(study.levels("cell")) if "cell" in study.factors else {}
     shape = markers(names)
     xs = np.concatenate([one.points["health"].to_numpy(dtype=float) for one in found])
     ys = np.concatenate([one.points["counted"].to_numpy(dtype=float) for one in found])
@@ -135,15 +133,7 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
         ticks = [tick for tick in ticks if tick not in (-1, -3)]
     for at, one in enumerate(found):
         axis = axes[at // across, at % across]
-        _marks(
-            study,
-            axis,
-            one,
-            shapes,
-            shape,
-            cells.get(one.labels.get("cell", ""), SLOTS[0]),
-            rasterized,
-        )
+        _marks(study, axis, one, shapes, shape, hue_of(study.factors, one.labels), rasterized)
         axis.set_xscale("symlog", linthresh=LINEAR)
         axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
         axis.minorticks_off()
