@@ -46,7 +46,7 @@ def test_run_trains_what_varies_and_writes_its_report(trained):
     page = store.folder / "report.html"
     assert page.is_file()
     assert page.as_uri() in ran.stdout and "%20" in ran.stdout
-    assert re.search(r"^(gru|rnn) \(by .*\): mean test |No arm is recommended", ran.stdout, re.M)
+    assert re.search(r"^(gru|rnn) \(by .*\): mean test |No recipe is recommended", ran.stdout, re.M)
     # What is stored is the form that works everywhere, as jobs of executors repeat it.
     stored = store.study()["launches"][-1]["command"]
     assert stored.startswith("python -m study -m cell=rnn,gru seed=0,1 name=mine")

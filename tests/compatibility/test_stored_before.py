@@ -336,7 +336,11 @@ def test_the_same_command_plans_the_same_points(told, name):
     assert f"{declared} points, {stored} stored already, {declared - stored} to train" in plan
 
 
-RENAMED = {"Credit-opening maps": "Opening maps"}  # since then
+RENAMED = {  # since then
+    "Credit-opening maps": "Opening maps",
+    "Does transport D predict success here?": "Does the remaining gradient predict success here?",
+    "Train one point again": "Train one network again",
+}
 
 
 @pytest.mark.parametrize("name", STUDIES)

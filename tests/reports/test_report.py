@@ -157,7 +157,7 @@ def test_first_screen_says_what_is_missing_and_what_diverged(read: Reader) -> No
     text = " ".join(read.text.split())
     assert "INCOMPLETE 21/24" in text
     for part in (
-        "20 of 24 points done (1 diverged, 1 failed and 2 missing)",
+        "20 of 24 networks done (1 diverged, 1 failed and 2 missing)",
         "3 seed",
         "The runner-up, gru · orthogonal · clip none, is as good on test.",
         "1 network diverged (1 rnn) and counts with the memoryless baseline, or its own score where"

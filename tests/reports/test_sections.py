@@ -235,6 +235,7 @@ def test_lines_end_where_the_row_of_exact_zeros_begins() -> None:
     with theme():
         figure = gradient_flow(
             rows,
+            pd.DataFrame(columns=["cell", "initializer", "last", "lag", "value"]),
             PanelGrid("cell", ["rnn"], "initializer", ["normal"]),
             limits={"exploding": 1.0, "fading": -2.0, "vanishing": -4.0},
             lag=None,
