@@ -323,7 +323,9 @@ def test_what_a_command_trains_until_it_has_solved_carries_at_its_end_and_the_pa
     same_point(store, run([alone], tmp_path / "alone"), one)
     assert call(tmp_path, "reports", "render", "outputs/adding").returncode == 0
     page = read_page(tmp_path / "outputs" / "adding" / "report.html")
-    assert "of the 2 networks that ended early as solved, the last 3, in the last 30 updates." in page
+    assert (
+        "of the 2 networks that ended early as solved, the last 3, in the last 30 updates." in page
+    )
     assert "2 of 2 networks were trained no further once the task was solved, after " in page
 
 
