@@ -298,6 +298,9 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
     svg = re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)
     svg = re.sub(
+        r' d="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d", r"\1", found[0]), svg
+    )  # hundredths of a point
+    svg = re.sub(
         r">([^<>]*)</text>",
         lambda found: f">{html.escape(squeezed(html.unescape(found[1])), quote=False)}</text>",
         svg,

@@ -83,7 +83,9 @@ class EveryArm:
         word, kind = verdict_words(arm)
         short = "" if arm["n"] == arm["declared"] else f" of {arm['declared']}"
         n = arm["score"].n if study.adopted else arm["n"]  # a lost run may have no score
-        score = f"{score_words(arm['score'])} · n={n}{short}"
+        # Counts of the outcome have the number of networks, unless some are missing.
+        score = score_words(arm["score"])
+        score += f" · n={n}{short}" if short or study.adopted else ""
         if study.adopted:
             solved = solved_words(study, arm) if has_rule(study, int(arm["arm"])) else ""
             lost = f"{arm['lost']} lost" if arm["lost"] else ""
@@ -108,7 +110,7 @@ def _matrix_caption(study: Study, hidden: int) -> str:
     caption = (
         "Each box: how the remaining gradient changed (verdict), whether it learned (outcome),"
         " mean test"
-        f" {study.metric} with 95 % interval over seeds, n seeds. Counts are seeds; {enough}. The"
+        f" {study.metric} with 95 % interval over seeds. Counts are seeds; {enough}. The"
         " verdict describes the gradient, not success."
     )
     if study.adopted:

@@ -177,7 +177,7 @@ def test_levels_of_texts_and_numbers(tmp_path: Path):
 def test_rows_without_seeds_are_replicates(tmp_path: Path):
     table = runs().drop(columns="seed")
     done = command(tmp_path, str(written(tmp_path, table)), "--name=a", "--score=test_acc")
-    assert "no column of seeds: rows of one recipe are its replicates" in done.stderr
+    assert "no column of seeds: rows of one arm are its replicates" in done.stderr
     text = page(tmp_path / "outputs" / "a")
     assert "There is no column of seeds: rows of one recipe count as its replicates" in text
 
