@@ -60,7 +60,7 @@ def test_an_effect_that_changes_its_sign_between_cells_is_mixed() -> None:
     text = sentence(found)
     assert (
         "mixed here" in text
-        and "rnn yes (+0.09 [0.08, 0.11])" in text
+        and "rnn yes (+0.094 [0.079, 0.110])" in text
         and "lstm no, the opposite" in text
     )
 
