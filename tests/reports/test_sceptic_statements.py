@@ -222,6 +222,6 @@ def test_the_sides_of_a_claim_differ_by_its_effect() -> None:
         "least": 1.0,
     }
     text = sentence(judge(study, claim)).replace("−", "-")
-    better, worse = re.search(r"at the end: (\S+) ± .* with lstm, (\S+) ± ", text).groups()
+    better, worse = re.search(r"at the end: (\S+) \(sd .* with lstm, (\S+) \(sd ", text).groups()
     favour = re.search(r"favour: \+(\S+),", text)[1]
     assert float(better) - float(worse) == pytest.approx(float(favour), abs=0.02), text
