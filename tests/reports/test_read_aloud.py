@@ -67,7 +67,7 @@ def test_an_end_that_is_not_zero_does_not_print_as_zero(
 
 def test_a_lead_that_is_not_zero_does_not_print_as_zero() -> None:
     assert plus_minus(-0.0046, -0.0646, 0.0554) == "−0.005\u00a0±\u00a00.060"
-    assert plus_minus(0.0, -0.06, 0.06) == "0.00\u00a0±\u00a00.06"
+    assert plus_minus(0.0, -0.06, 0.06) == "0.000\u00a0±\u00a00.060"
 
 
 def test_counts_of_claims_are_grammatical() -> None:

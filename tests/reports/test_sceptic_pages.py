@@ -201,7 +201,7 @@ CASES = {
 NEVER = (
     r"\b(supported|refuted|inconclusive)\b",
     r"\bnan\b|\binf\b",
-    r"0\.00 ± 0\.00",
+    r"0\.0+ ± 0\.0+\b",
     r"recurrence is forgets",
     r"\[1\.\d\d, 1\.\d\d\]",
 )

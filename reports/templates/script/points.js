@@ -76,7 +76,7 @@ function runLink(point) {
 function openPoint(id) {
   const point = study && study.detail.points[id];
   if (!point) { return; }
-  const settings = make("details", { class: "fold" }, make("summary", {}, "Settings that all points share"), pairsList(study.detail.shared));
+  const settings = make("details", { class: "fold" }, make("summary", {}, "Settings that all networks share"), pairsList(study.detail.shared));
   const close = button("Close", "tool", () => sheet.close());
   sheet.replaceChildren(
     make("div", { class: "sheet-head" }, make("h2", { id: "sheet-title" }, `${armWords(point.arm)}, seed ${point.seed}`), close),
