@@ -245,7 +245,7 @@ def test_the_summary_has_no_more_numbers_of_an_association_than_a_reader_needs()
     said = next(
         sentence
         for sentence in re.split(r"(?<=[.]) ", page_text(study)["summary"])
-        if "judged lag at the end (D)" in sentence
+        if "remaining gradient at the judged lag at the end" in sentence
     )
     assert len(re.findall(r"\d+(?:\.\d+)?", said)) <= 5
 

@@ -13,7 +13,7 @@ import pytest
 from reports.analysis.arms import summary
 from reports.data.study import Study
 from reports.documents.diff import compare
-from reports.documents.diff import text as diff_text
+from reports.documents.diff_words import text as diff_text
 from reports.documents.fail_if import check, parse, summary_line
 from reports.documents.index import entry
 from reports.documents.sections import declared_sections, render_section
