@@ -89,7 +89,7 @@ def test_what_was_added_removed_and_changed_is_named_by_recipe(pair):
     of = found(pair)
     assert of.only_seeds == ([("rnn · orthogonal", "0")], [("gru · normal", "2")])
     assert of.only_recipes == ([], [])
-    change = "same settings, other numbers: 0.500 → 0.750; verdict carries → shut"
+    change = "same settings, other numbers: 0.50 → 0.75; verdict carries → shut"
     assert of.networks == [("rnn · normal", "1", change)]
     by_label = {one.label: one for one in of.recipes}
     assert by_label["gru · normal"].same, "the seeds that both have"
@@ -107,7 +107,7 @@ def test_what_was_added_removed_and_changed_is_named_by_recipe(pair):
     ):
         assert part in said, said
     assert re.search(
-        r"rnn · normal: cannot be told apart, \+0\.083 \[−0\.\d+, 0\.\d+\], 3 seeds", said
+        r"rnn · normal: cannot be told apart, \+0\.08 \[−0\.\d+, 0\.\d+\], 3 seeds", said
     )
 
 
