@@ -74,7 +74,7 @@ def effects_words(study: Study, effects: Sequence[Effect]) -> str:
         which = "other factor" if others else "factor"
         which += " that varies alone" if found.confounded and not shown else ""
         sentences.append(
-            f"For {listing(quiet)} none is shown."
+            f"No difference is shown for {listing(quiet)}."
             if shown
             else f"No {which} shows a difference in {metric}"
             f"{', averaged over everything else' if several else ''}: {listing(quiet)}."
@@ -382,7 +382,8 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
         sentences.append(
             f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
             if alone
-            else f"For {listing(quiet)} none is shown{' on average' if found.interactions else ''}."
+            else f"No difference is shown for {listing(quiet)}"
+            f"{', averaged over everything else' if found.interactions else ''}."
         )
     choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
     for term in choices[:1]:
