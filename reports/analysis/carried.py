@@ -22,19 +22,21 @@ def carried_words(study: Study, judged: pd.DataFrame) -> str:
         if own.began_without
     ]
     where = f" ({', '.join(parts)})" if len(by_level) > 1 and parts else ""
-    networks = f"{of_words(found.began_without, found.judged)} network"
-    networks += "s" if found.judged > 1 else ""
-    text = (
-        f"In {networks}{where} the gradient {_reaching(study)} was vanishing or fading at"
-        " initialization"
-    )
+    networks, was = "the one network", "vanishing or fading"
+    if found.judged > 1:
+        networks = f"{of_words(found.began_without, found.judged)} networks"
+    elif not found.began_without:
+        was = "neither vanishing nor fading"
+    text = f"In {networks}{where} the gradient {_reaching(study)} was {was} at initialization"
     if found.began_without:
         text += f"; {of_these(found.opened, found.began_without)} carried it at the end"
     if not found.without_carrying:
         return f"{text}."
     those = "one" if found.without_carrying == 1 else f"{found.without_carrying} networks"
+    closed = found.without_carrying - (found.began_without - found.opened)
+    with_it = f" ({closed} of which began with it)" if closed and found.began_without else ""
     return (
-        f"{text}. Of the {those} that ended without carrying it,"
+        f"{text}. Of the {those} that ended without carrying it{with_it},"
         f" {found.solved_without_carrying or 'none'} solved {its(study)} task at the end."
     )
 

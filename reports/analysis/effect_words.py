@@ -232,7 +232,7 @@ def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
     place = f"for {level(one.partner, at.at)}"
     if not at.shown:
         pair = f"{level(one.factor, at.better)} over {level(one.factor, at.worse)}"
-        return f"{place}, no difference is shown ({pair} {_with_ends(at.difference)})"
+        return f"{place}, no difference is shown (largest: {pair} {_with_ends(at.difference)})"
     better, worse = _means(at)
     return (
         f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
@@ -334,6 +334,8 @@ def choice_words(study: Study, row: str, column: str) -> str:
         text = by_level_words(dependence(study, "score", column, row), "score")
         return f"{text[0].upper()}{text[1:]}."
     effects = {one.factor: one for one in main_effects(study, with_counted(study))}
+    if len(study.levels(column)) < 2:  # there is nothing to choose for each level of `row`
+        column, row, term = row, column, None
     one = effects.get(column)
     if term is not None and term.decided.too_close:
         return f"It is {TOO_CLOSE} whether {column} acts alike for every {row}."

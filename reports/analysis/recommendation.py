@@ -42,7 +42,7 @@ def sure_words(study: Study, arms: pd.DataFrame) -> str:
         for problem, found in every:
             if not found.learned or len(found.order) < 2:
                 continue
-            lead = _lead_words(found, study.metric)
+            lead = _lead_words(study, by_arm, found)
             if lead:
                 on = f"On {problem.name}: " if problem.name else ""
                 quick = _quickest(study, by_arm, found)
@@ -84,7 +84,7 @@ def _first(study: Study, by_arm: pd.DataFrame, task: str, found: Recipe) -> str:
     return text
 
 
-def _lead_words(found: Recipe, metric: str) -> str:
+def _lead_words(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     """How sure it is that the first of several arms is ahead."""
     others = len(found.order) - 1
     if found.ranked.loc[found.first, "ended"] == 1:
@@ -98,15 +98,26 @@ def _lead_words(found: Recipe, metric: str) -> str:
             else f"Its lead over the other {others} may be chance: none can be told apart from it."
         )
     if found.close:
-        apart = others - len(found.close)
         return (
-            f"Of the other {others} recipes {apart} can be told apart from it by test {metric}"
+            f"Of the other {others} recipes {_apart(study, by_arm, found)} by test {study.metric}"
             f" (with intervals that hold for all of them), and {len(found.close)} cannot be"
-            " distinguished."
+            " distinguished from it."
         )
-    return (
-        f"The other {'recipe' if others == 1 else f'{others} recipes'} can be told apart from it."
-    )
+    apart = _apart(study, by_arm, found)
+    said = f"The other recipe {apart[2:]}" if others == 1 else f"Of the other {others} {apart}"
+    return f"{said} by test {study.metric}."
+
+
+def _apart(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
+    """How many arms can be told apart from the first one, and which way; 1 is worse."""
+    first = by_arm.loc[found.first]["score"].value
+    sign = 1 if study.higher_is_better else -1
+    apart = [arm for arm in found.order[1:] if arm not in (found.close or ())]
+    worse = sum((by_arm.loc[arm]["score"].value - first) * sign < 0 for arm in apart)
+    better = len(apart) - worse
+    parts = [(worse, "worse"), (better, "better")]
+    said = [f"{n} {'is' if n == 1 else 'are'} {way}" for n, way in parts if n]
+    return listing(said) if said else "none is better or worse"
 
 
 def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
@@ -133,7 +144,9 @@ def _ahead(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     if float(size) == 0:
         return f" The runner-up, {runner}, is as good on test."
     if lead < 0:
-        return f" The runner-up, {runner}, is {size} better on test."
+        return (
+            f" The runner-up, {runner}, is {size} better on test, which has no part in the choice."
+        )
     return f" It is {size} ahead of the runner-up, {runner}."
 
 
@@ -144,8 +157,8 @@ def _flattered(study: Study) -> list[str]:
         return []
     one = found.mean
     return [
-        f"The best of several validations flatters, by {with_interval(one, 3)} on average against"
-        " the test score."
+        f"The best of several validations overstates the test score by {with_interval(one, 3)} on"
+        " average."
     ]
 
 

@@ -113,11 +113,8 @@ def structures_words(study: Study) -> str:
     if not parts:
         numbers = listing([_named(one) for one in judged]) if len(judged) <= NAMED else ""
         return f"{text} is not shown to go with {score}{f': {numbers}' if numbers else ''}."
-    left = (
-        f", and is not shown to for the {rest} others"
-        if rest > 1
-        else (", and is not shown to for the other one" if rest else "")
-    )
+    others = f"the {rest} others" if rest > 1 else "the other one"
+    left = f"; for {others} no relation is shown" if rest else ""
     return f"{text} {', and '.join(parts)}{left}."
 
 
@@ -130,5 +127,5 @@ def _which(own: Sequence[Structure]) -> str:
 
 
 def _named(one: Structure) -> str:
-    name = levels(one.labels)
-    return f"{name} (rank correlation {words(one.rho, apart=0.0)})"
+    found = f"rank correlation {words(one.rho, apart=0.0)}"
+    return f"{levels(one.labels)} ({found})" if one.labels else found

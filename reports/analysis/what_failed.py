@@ -36,7 +36,7 @@ def failed_words(study: Study) -> str:
     if not solved.all():
         unsolved = _by_level(study, ruled, key, ~solved)
         text += unsolved and f"; unsolved{unsolved}"
-    return f"{lost}. {text}."
+    return f"{text}. {lost}."
 
 
 def failed_notes(study: Study) -> list[str]:

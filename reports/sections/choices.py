@@ -52,7 +52,10 @@ class Choices:
             figure = _figure(study, own, problem.name)
             blocks += under(study, problem, [figure] if figure else [])
         row, column = study.matrix_factors
-        return Section(blocks, title=f"Which {short_name(column)} for which {short_name(row)}")
+        title = f"Which {short_name(column)} for which {short_name(row)}"
+        if len(study.levels(column)) < 2:
+            title = f"Test {study.metric} by {short_name(row)}"
+        return Section(blocks, title=title)
 
 
 def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:

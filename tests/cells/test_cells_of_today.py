@@ -199,6 +199,15 @@ def model(cell: Cell, kernel: str, inputs: int = 2) -> Model:
     )
 
 
+def test_a_linear_cell_has_the_compiled_pass_unless_it_steps_otherwise():
+    class Own(MinGRU):
+        def step(self, params, x, state):
+            return (0 * state[0],)
+
+    assert MinGRU().has_kernel("native") and MinLSTM().has_kernel("native")
+    assert not Own().has_kernel("native") and not MinGRU().has_kernel("fused")
+
+
 @pytest.mark.parametrize("kernel", ["native", "reference"])
 def test_what_a_linear_cell_lets_through_is_the_product_of_its_shares(kernel):
     """dL/dh_{T-k} = dL/dh_T ⊙ Π(1 − z), at the end read by a row of ones."""

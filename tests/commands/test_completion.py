@@ -33,7 +33,7 @@ CASES = {
     "gradient-study run --conf": "--config-dir",
     "gradient-study run ce": "cell=",
     "gradient-study run cell=gru_": "gru_reset_after",
-    "gradient-study run cell=rnn,ls": "rnn,lstm",
+    "gradient-study run cell=rnn,sl": "rnn,slstm",
     "gradient-study run optimizer.l": "optimizer.lr=",
     "gradient-study run clip=agc clip.": None,
     "gradient-study run clip=none clip.": "",

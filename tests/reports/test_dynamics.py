@@ -120,7 +120,7 @@ def test_the_section_shows_what_was_measured(measured: Study):
     section = Dynamics(grid=11, floor=-3.0).render(measured)
     table = section.blocks[1]
     assert list(table.columns) == [
-        "arm",
+        "recipe",
         "n",
         "largest exponent",
         "reading",

@@ -100,10 +100,9 @@ def test_the_first_screen_and_the_recipe_name_the_same_arm_and_the_same_rivals(
     assert f"Recommended: {first}" in chosen
     others = len(found.order) - 1
     apart = others - len(found.close)
-    assert (
-        f"Of the other {others} recipes {apart} can be told apart from it by test accuracy" in lead
-    )
-    assert f"and {len(found.close)} cannot be distinguished." in lead
+    are = "is" if apart == 1 else "are"
+    assert f"Of the other {others} recipes {apart} {are} worse by test accuracy" in lead
+    assert f"and {len(found.close)} cannot be distinguished from it." in lead
     assert f"of the other {others} cannot be distinguished from it" in chosen and chosen.split(
         f" of the other {others}"
     )[0].split(". ")[-1].startswith(f"{len(found.close)} recipe")
