@@ -111,7 +111,7 @@ def test_a_spike_is_named_with_its_update_and_its_size(tmp_path: Path) -> None:
     said = r"update 41: 3\d\d times the norms before \(300 after (0\.9\d*|1\.0\d*|1)\)"
     assert [seed for seed, text in silent if re.fullmatch(said, str(text))] == ["1", "1"]
     assert [text for seed, text in silent if seed == "0"] == ["none", "none"]
-    assert by_caption["Points"].rows[0][-1] == "none"
+    assert by_caption["Networ"].rows[0][-1] == "none"
 
 
 def test_a_spike_needs_norms_before_it() -> None:
