@@ -133,7 +133,8 @@ def _check_parameters(setup: Setup) -> None:
     A tensor of an unknown role would silently start at zero.
     """
     hidden, encoder, facts = setup.hidden, setup.encoder, setup.task.facts
-    inputs = setup.stack.width_read(1)
+    inputs = facts.inputs if encoder is None else encoder.outputs(facts.inputs)
+    inputs = inputs if setup.block is None else hidden
     pieces: list[tuple[str, tuple[int, ...], tuple[Role, ...]]] = [
         ("cell", (inputs, hidden), ("recurrent", "input", "bias", "own")),
         ("readout", (hidden, facts.outputs), ("readout", "bias")),

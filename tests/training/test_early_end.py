@@ -409,8 +409,8 @@ def test_an_old_store_has_nulls_and_its_report_says_nothing(whole, early):
     told = saved(frame)
     less = int(frame["updates_saved"].sum())
     assert (
-        f"3 points of 4 ended early (2 solved, 1 diverged): {less:,} of {4 * UPDATES} updates were"
-        " saved" in told
+        f"3 networks of 4 ended early (2 solved, 1 diverged): {less:,} of {4 * UPDATES} updates"
+        " were saved" in told
     )
     solved = times(frame.assign(solved_at=frame["solved_at"].astype(float)))
     assert set(solved.loc[solved["solved"], "id"]) == {"fast", "faster"}

@@ -180,7 +180,7 @@ MISTAKES = [
     ({"cell": node("Names")}, ["cell: Names.shapes must return Parameters", "'weight'"]),
     (
         {"cell": node("Role")},
-        ["role of Role's weight must be recurrent or input or bias, got 'recurent'"],
+        ["role of Role's weight must be recurrent or input or bias or own, got 'recurent'"],
     ),
     ({"cell": node("Twice")}, ["a different name, got bias, bias"]),
     ({"cell": node("Bare")}, ["step of Bare must return a tuple", "got Tensor"]),
