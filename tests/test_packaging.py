@@ -135,6 +135,9 @@ READ_BY_REPORTS = (
     "study.health.end_state",
     "study.health.profiles",
     "study.health.verdicts",
+    # where a machine keeps what is not a study's: pages' fingerprints, what a page took
+    "study.machine.cache",
+    "study.machine.taken",
 )
 
 
