@@ -305,6 +305,7 @@ def _for_page(svg: str, name: str) -> str:
         lambda found: f">{html.escape(squeezed(html.unescape(found[1])), quote=False)}</text>",
         svg,
     )
+    svg = re.sub(r"<path(?:(?! d=)[^>])*/>", "", svg)  # of a line that lies outside its axes
     svg = re.sub(r"<defs>\s*</defs>", "", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
