@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 
 from reports.figures.marks import Mark, marked
 from reports.figures.theme import SOFT, legend, panels, row_title, shared_x_label, update_ticks
+from reports.formatting import shorten
 
 LOST = "#c8102e"
 RIGHT, BOTTOM = 0.15, 0.48  # inches: margins
+LONGEST_ROW = 30  # characters of a row's name
 ROW = 1.35  # inches: height of a row of panels
 
 
@@ -59,6 +61,8 @@ def learning_curves(
 ) -> Figure:
     """Rows of panels measure by measure; `keys`: the legend; `last`: the last update shown."""
     count = len(measures) * len(rows)
+    rows = [shorten(row, LONGEST_ROW) for row in rows]
+    columns = [shorten(column, round(10 * width / len(columns))) for column in columns]
     left = 0.78 + 0.07 * max(map(len, rows)) if len(rows) > 1 else 0.72
     figure, axes = panels(
         count,

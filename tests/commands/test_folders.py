@@ -50,7 +50,7 @@ def test_targets_of_make_follow_name_and_folder(tmp_path: Path, target: str, tol
         timeout=60,
         check=True,
     ).stdout
-    (line,) = [each for each in printed.splitlines() if " -m study." in each]
+    (line,) = [each for each in printed.splitlines() if " -m study.commands " in each]
     ran = subprocess.run(
         line.replace(".venv/bin/python", shlex.quote(sys.executable)),
         shell=True,
