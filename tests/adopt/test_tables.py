@@ -40,7 +40,8 @@ def test_the_commands_write_a_study_and_its_page(tmp_path: Path):
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
     same = real(tmp_path, "reports", "diff", "outputs/mine", "outputs/mine")
-    assert "24 in both; 0 added, 0 removed, 0 changed" in same.stdout
+    assert "No setting of the 24 networks of both differs." in same.stdout
+    assert "the very same: no score differs" in same.stdout
     failed = real(tmp_path, "reports", "check", "outputs/mine", "--fail-if", "score < 0.6")
     assert failed.returncode == 1
     assert "holds for 2 of 6" in failed.stdout
