@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from study.interfaces import Point, Tracker
 from study.store import PointRecord, Store
 
 LAUNCHES = 2
+PAUSE = 0.3  # seconds
 HEALTH = {"layer": "network", "D": -1.0, "U": 0.0}
 ROWS = [{"update": 0, "time": 1.6e9, "loss": 1.0, "grad_norm": 0.5, "states": [HEALTH]}]
 
@@ -43,7 +45,7 @@ def check_tracker(make_tracker: Callable[[], Tracker], folder: Path) -> None:
             raise AssertionError(
                 f"{name}: {type(error).__name__}: {error}. A tracker that raises is switched off"
             ) from error
-        sizes = _written(store.folder)
+        sizes = _settled(store.folder)
         grown = [file for file, size in sizes.items() if launch and size > written.get(file, 0)]
         assert not grown, (
             f"{name}: a second launch with the same points wrote again into {grown[0]}; log() must"
@@ -79,6 +81,19 @@ def _written(folder: Path) -> dict[str, int]:
         and path.suffix != ".log"
         and path.relative_to(folder).parts[0] != "points"
     }
+
+
+def _settled(folder: Path) -> dict[str, int]:
+    """As `_written`, once nothing has grown for a while: a library may write in a process of its
+    own, which a busy machine delays.
+    """
+    sizes = _written(folder)
+    for _ in range(20):
+        time.sleep(PAUSE)
+        before, sizes = sizes, _written(folder)
+        if sizes == before:
+            break
+    return sizes
 
 
 def _digests(folder: Path) -> dict[str, str]:
