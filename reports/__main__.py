@@ -9,7 +9,6 @@ import argparse
 import gc
 import re
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,38 +215,21 @@ def _render(args: argparse.Namespace) -> int:
             args.folder, _config_dirs(args), args.watch, lambda line: print(line, flush=True)
         )
     else:
-        broken = _written_page(args.folder, _config_dirs(args))
+        from reports.documents.kept import written_page
+
+        made = written_page(args.folder, _config_dirs(args))
+        broken = made.broken
+        print(made.answer or "No point has been trained yet.")
+        size = made.path.stat().st_size / 1e6
+        print(f"{made.path} ({size:.1f} MB): {made.path.absolute().as_uri()}")
+        if made.kept:
+            print("it is as it was: nothing that it is made of has changed")
     if broken:
         print(
             f"error: broken sections, shown as such on the page: {', '.join(broken)}",
             file=sys.stderr,
         )
     return max(1 if broken else 0, _judged(args, conditions) if conditions or args.junit else 0)
-
-
-def _written_page(folder: Path, config_dirs: Sequence[Path]) -> Sequence[str]:
-    """Write a study's page, unless it is there and would be the same; its broken sections."""
-    from reports.documents.kept import keep_answer, kept_answer, made_of
-    from study.machine.taken import PAGE, POINT, note_taken
-
-    path, broken = folder / "report.html", ()  # type: tuple[Path, Sequence[str]]
-    answer = None if config_dirs else kept_answer(folder)
-    kept, begun = answer is not None, time.monotonic()
-    if answer is None:
-        # the plotting stack takes a second to load
-        from reports.documents.page import render
-
-        before = made_of(folder) if folder.is_dir() and not config_dirs else ""
-        path, page = render(folder, config_dirs)
-        answer, broken = page.answer, page.broken
-        note_taken("page", time.monotonic() - begun, PAGE + POINT * page.points)
-        if before and not broken:
-            keep_answer(folder, before, answer)
-    print(answer or "No point has been trained yet.")
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): {path.absolute().as_uri()}")
-    if kept:
-        print("it is as it was: nothing that it is made of has changed")
-    return broken
 
 
 def _config_dirs(args: argparse.Namespace) -> list[Path]:

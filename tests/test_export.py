@@ -315,11 +315,15 @@ def test_predictions_on_the_command_line(
         ),
         (
             {"readout": {"_target_": "mine.Attention"}},
-            "readout mine.Attention: model.py of exports lacks it",
+            "readout mine.Attention: neither torch.nn nor model.py of exports has it",
         ),
         (
             {"encoder": {"_target_": "mine.Filters"}},
-            "encoder mine.Filters: model.py of exports lacks it",
+            "encoder mine.Filters: neither torch.nn nor model.py of exports has it",
+        ),
+        (
+            {"block": {"_target_": "study.blocks.prenorm_residual.PrenormResidual", "small": 1e-5}},
+            "block study.blocks.prenorm_residual.PrenormResidual: neither torch.nn nor",
         ),
         ({"readout": {"_target_": "study.readouts.attention.Attention"}}, "stored tensors are"),
         ({"cell": CELLS["gru"]}, "weight_h has shape"),

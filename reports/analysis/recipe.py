@@ -91,7 +91,7 @@ class Recipe:
         tie = "tying with the next in lost seeds, solved seeds and validation score"
         if known(one["sooner"]) and one["sooner"] != other["sooner"]:
             return f"meeting the rule soonest, {tie}"
-        return f"order of declaration, {tie}"
+        return f"standing first in the study's YAML, {tie}"
 
 
 def recipe(study: Study, problem: Problem | None = None, *, level: float = 0.95) -> Recipe | None:

@@ -10,19 +10,53 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from study.config.paths import conf_folder
+from study.machine import taken
 from study.machine.cache import cache_folder
+from study.machine.taken import note_taken
+from study.store.run_addresses import ADDRESSES
 
 PAGE, FINDINGS = "report.html", "report.json"
 # In a study's folder, what a page is not made of: the report itself, and what others write.
 NOT_READ = (PAGE, FINDINGS, "tables", "points.parquet", "wandb", "leases", "exports")
+READ = (f"wandb/{ADDRESSES}",)  # of what is below these, what it is made of nevertheless
 LOG = "log.txt"  # and log.txt.1, …
-PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2", "pyyaml")
+PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "jinja2", "pyyaml")
 CODE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A page on disk: which recipe to use ("" before any is trained), sections that are broken, and
+    whether it was there and would have been the same.
+    """
+
+    path: Path
+    answer: str
+    broken: Sequence[str]
+    kept: bool
+
+
+def written_page(folder: Path, config_dirs: Sequence[Path]) -> Written:
+    """Write a study's page, unless it is there and would be the same."""
+    begun, answer = time.monotonic(), None if config_dirs else kept_answer(folder)
+    if answer is not None:
+        return Written(folder / PAGE, answer, (), True)
+    # the plotting stack takes a second to load
+    from reports.documents.page import render
+
+    before = made_of(folder) if folder.is_dir() and not config_dirs else ""
+    path, page = render(folder, config_dirs)
+    note_taken("page", time.monotonic() - begun, taken.PAGE + taken.POINT * page.points)
+    if before and not page.broken:
+        keep_answer(folder, before, page.answer)
+    return Written(path, page.answer, page.broken, False)
 
 
 def kept_answer(folder: Path) -> str | None:
@@ -59,6 +93,8 @@ def made_of(folder: Path) -> str:
             stat = entry.stat()
             facts = (entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             digest.update(repr(facts).encode())
+    for path in (folder / name for name in READ):
+        digest.update(path.read_bytes() if path.is_file() else b"none")
     return digest.hexdigest()
 
 

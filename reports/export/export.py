@@ -314,19 +314,24 @@ def own_network(config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[st
     }
 
 
+def lacking(config: Mapping[str, Any]) -> str:
+    """Which piece of a configuration exports lack, if one: neither torch.nn nor model.py has it."""
+    has = {"cell": CELLS, "encoder": (CONV,), "block": (), "readout": READOUTS}
+    for key, targets in has.items():
+        target = (config.get(key) or {}).get("_target_")
+        if target is not None and target not in targets:
+            return f"{key} {target}: neither torch.nn nor model.py of exports has it"
+    return ""
+
+
 def network(
     config: Mapping[str, Any], weights: Arrays
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Arguments of Net (templates/export/model.py), and the state dict under its names."""
     target, readout = str(config["cell"].get("_target_")), str(config["readout"].get("_target_"))
     encoder = dict(config.get("encoder") or {})
-    kept = "its weights are in the point's weights.safetensors"
-    if target not in CELLS:
-        raise StudyError(f"cell {target}: neither torch.nn nor model.py of exports has it; {kept}")
-    if encoder and encoder.get("_target_") != CONV:
-        raise StudyError(f"encoder {encoder.get('_target_')}: model.py of exports lacks it; {kept}")
-    if readout not in READOUTS:
-        raise StudyError(f"readout {readout}: model.py of exports lacks it; {kept}")
+    if why := lacking(config):
+        raise StudyError(f"{why}; its weights are in the point's weights.safetensors")
     (cell, gates, tensors), (reads, names) = CELLS[target], READOUTS[readout]
     depth, hidden = int(config["depth"]), int(config["hidden"])
     expected = {f"layer{layer}.{name}" for layer in range(1, depth + 1) for name in tensors}

@@ -7,7 +7,7 @@ import shlex
 from reports.analysis.recipe import command, folded
 from reports.blocks import Fold, Heading, Listing, Prose
 from reports.data.study import Study
-from reports.export.export import point_config
+from reports.export.export import lacking, point_config
 from reports.export.snippet import snippet
 from study.records import StudyError
 from study.store.privacy import private
@@ -32,9 +32,16 @@ def how_to_run(study: Study, id: str, *, brief: bool = False) -> list[object]:
     ]
     if config.get("trainer"):
         return blocks
+    # what exports have of a model of the reader's own is the class itself
+    why = "" if config.get("model") else lacking(config)
+    export = shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])
     blocks += [
         Heading("Take the trained weights"),
-        Listing(shlex.join(["python", "-m", "reports", "export", f"outputs/{study.name}", id])),
+        Prose(
+            f"They are in points/{id}/weights.safetensors and cannot be exported: {why}.", "small"
+        )
+        if why
+        else Listing(export),
     ]
     if brief or config.get("model"):  # the recipe in PyTorch is the reader's own class
         return blocks
@@ -49,12 +56,14 @@ def how_to_run(study: Study, id: str, *, brief: bool = False) -> list[object]:
         )
         text = snippet(config, facts)
     except (StudyError, KeyError, TypeError, ValueError) as error:
-        why = str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
+        reason = (
+            str(error) if isinstance(error, StudyError) else f"its configuration has no {error}"
+        )
         return [
             *blocks,
             Prose(
-                f"No PyTorch snippet is written for this recipe: {why}. Networks of this tool's"
-                " own cells, encoders and readouts can be exported nevertheless.",
+                f"No PyTorch snippet is written for this recipe: {reason}."
+                f"{'' if why else ' Its network can be exported nevertheless.'}",
                 "small",
             ),
         ]

@@ -95,14 +95,9 @@ def _check(config: Mapping[str, Any]) -> None:
             f"{readout} is none of the linear readouts of the last or of every step, which are what"
             " the snippet can write"
         )
-    if config.get("encoder"):
-        raise StudyError(
-            f"{config['encoder']['_target_']} is an encoder, which the snippet cannot write"
-        )
-    if config.get("penalty"):
-        raise StudyError(
-            f"{config['penalty']['_target_']} is a penalty, which the snippet cannot write"
-        )
+    for key, one in (("encoder", "an encoder"), ("block", "a block"), ("penalty", "a penalty")):
+        if config.get(key):
+            raise StudyError(f"{config[key]['_target_']} is {one}, which the snippet cannot write")
     if config.get("precision", "full") != "full":
         raise StudyError(
             f"precision {config['precision']}: products of updates are rounded in a way that the"

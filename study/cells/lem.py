@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from study.cells.shared.gated import gate_parameters
 from study.interfaces import Cell, Parameter, Params, State, require
 from study.numerics.linear import linear
 
@@ -28,12 +29,7 @@ class LEM(Cell):
         self.step_length = step_length
 
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
-        gates = ("d", "e", "z", "h")
-        return (
-            Parameter("weight_x", "input", gates, (hidden, inputs)),
-            Parameter("weight_h", "recurrent", gates, (hidden, hidden)),
-            Parameter("bias", "bias", gates, (hidden,)),
-        )
+        return gate_parameters(("d", "e", "z", "h"), inputs, hidden)
 
     def project(self, params: Params, x: Tensor) -> Tensor:
         return linear(x, params["weight_x"], params["bias"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from study.cells.shared.gated import gate_parameters
 from study.interfaces import Cell, Parameter, Params, State
 from study.numerics.linear import linear
 
@@ -22,11 +23,8 @@ class LSTMPeephole(Cell):
     keep = {"f": 1}
 
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
-        gates = ("i", "f", "g", "o")
         return (
-            Parameter("weight_x", "input", gates, (hidden, inputs)),
-            Parameter("weight_h", "recurrent", gates, (hidden, hidden)),
-            Parameter("bias", "bias", gates, (hidden,)),
+            *gate_parameters(("i", "f", "g", "o"), inputs, hidden),
             Parameter("peepholes", "own", ("i", "f", "o"), (hidden,)),
         )
 

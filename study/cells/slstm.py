@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from study.cells.shared.gated import gate_parameters
 from study.interfaces import Cell, Parameter, Params, State
 from study.numerics.linear import linear
 
@@ -23,12 +24,7 @@ class SLSTM(Cell):
     keep = {"f": 1}
 
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:
-        gates = ("i", "f", "z", "o")
-        return (
-            Parameter("weight_x", "input", gates, (hidden, inputs)),
-            Parameter("weight_h", "recurrent", gates, (hidden, hidden)),
-            Parameter("bias", "bias", gates, (hidden,)),
-        )
+        return gate_parameters(("i", "f", "z", "o"), inputs, hidden)
 
     def project(self, params: Params, x: Tensor) -> Tensor:
         return linear(x, params["weight_x"], params["bias"])

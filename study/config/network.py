@@ -126,7 +126,10 @@ def member_bytes(setup: Setup) -> float:
         return 1.0  # unknown
     if isinstance(setup.model, ModuleNetwork):
         return _bytes_of_module(setup, setup.model)
-    facts, model, units = setup.task.facts, setup.stack, setup.hidden * setup.depth
+    facts, model = setup.task.facts, setup.stack
+    # a state of the usual width counts in the values kept a unit, a memory as a matrix does not
+    wide = sum(max(0, width - setup.hidden) for width in model.cell.widths(setup.hidden))
+    units = (setup.hidden + wide) * setup.depth
     outputs = OUTPUTS_KEPT * facts.outputs if facts.every_step else 0
     per_step = facts.inputs + kept_by_encoder(model) + outputs
     reads_states = setup.penalty is not None and setup.penalty.reads_states

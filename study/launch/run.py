@@ -122,7 +122,7 @@ def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) 
     except KeyboardInterrupt:
         interrupted = True
     trackers.close(now=interrupted)
-    if groups and not interrupted and not shared.given_up:
+    if not interrupted and groups and not shared.given_up:
         workers = getattr(shared.executor, "workers", 1)
         wanted = expected(groups, workers, settings.device)
         note_taken("training", trained - begun, wanted)

@@ -40,6 +40,7 @@ def test_a_page_is_kept_while_nothing_has_changed(folder: Path) -> None:
         "points/a2/result.json",
         "study.json",
         "search/summary.json",
+        "wandb/addresses.jsonl",  # where runs are online, to which the page links
         "../tuned/search/summary.json",
         "report.html",
         "report.json",

@@ -227,7 +227,9 @@ def test_a_tie_goes_to_the_arm_that_met_the_rule_sooner() -> None:
 
     found = recipe(known_study(ARMS, point))
     assert found is not None and found.order[-1] == 0
-    assert found.chosen_by.startswith("order of declaration, tying with the next in lost seeds")
+    assert found.chosen_by.startswith(
+        "standing first in the study's YAML, tying with the next in lost seeds"
+    )
     at["gru"] = 300.0
     sooner = recipe(known_study(ARMS, point))
     assert sooner is not None and sooner.first == 2
