@@ -17,8 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from study.config.paths import conf_folder
-from study.machine import taken
 from study.machine.cache import cache_folder
+from study.machine.taken import PAGE as PAGE_SECONDS
+from study.machine.taken import POINT as POINT_SECONDS
 from study.machine.taken import note_taken
 from study.store.run_addresses import ADDRESSES
 
@@ -53,7 +54,8 @@ def written_page(folder: Path, config_dirs: Sequence[Path]) -> Written:
 
     before = made_of(folder) if folder.is_dir() and not config_dirs else ""
     path, page = render(folder, config_dirs)
-    note_taken("page", time.monotonic() - begun, taken.PAGE + taken.POINT * page.points)
+    expected = PAGE_SECONDS + POINT_SECONDS * page.points
+    note_taken("page", time.monotonic() - begun, expected)
     if before and not page.broken:
         keep_answer(folder, before, page.answer)
     return Written(path, page.answer, page.broken, False)

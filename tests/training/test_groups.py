@@ -102,6 +102,17 @@ def test_probes_in_double_precision_are_counted_where_they_need_more_than_traini
     assert member_bytes(set_up(many)) > 5 * bare
 
 
+def test_a_memory_that_is_a_matrix_is_counted():
+    vector, matrix = (
+        member_bytes(set_up(point(cell=cell, hidden=64, probe={}).config))
+        for cell in (
+            {"_target_": "study.cells.lstm.LSTM"},
+            {"_target_": "study.cells.deltanet.DeltaNet"},
+        )
+    )
+    assert 30 * vector < matrix < 100 * vector, "64 · 64 values a step instead of 64"
+
+
 def test_memory_is_shared_by_the_workers(monkeypatch):
     monkeypatch.setattr("study.training.groups.memory", lambda: 10e9)
     assert group_memory("cpu", 2) == pytest.approx(0.8 * 10e9 / 2 - 0.7e9)
