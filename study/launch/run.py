@@ -15,14 +15,13 @@ from rich.console import Console
 from study.launch.console import LaunchConsole, logged, note, open_log, print_line
 from study.launch.declaration import declaration
 from study.launch.describe import SHOWN, print_data_warnings, show
-from study.launch.estimate import START, expected
+from study.launch.estimate import note_times
 from study.launch.messages import command_line, print_given_up, print_start, print_summary
 from study.launch.plan import Plan, check_sources
 from study.launch.share import Shared
 from study.launch.trackers import Trackers
-from study.machine.processes import age, is_command, warm
+from study.machine.processes import warm
 from study.machine.provenance import code, relative
-from study.machine.taken import note_taken
 from study.program import typed
 from study.records import StudyError
 from study.store import Store
@@ -114,20 +113,16 @@ def train_and_track(plan: Plan, store: Store, shared: Shared, console: Console) 
         stored = [id for id in (point.id for point in plan.points) if _has_result(plan, id)]
         trackers.send(store, stored)
         print_start(plan, shared.groups, console)
-        groups, begun = list(shared.groups), time.monotonic()
+        groups, trained = list(shared.groups), list[str]()
         with contextlib.closing(shared.train(trackers.update)) as stored_ids:
             for ids in stored_ids:
                 trackers.send(store, ids)
-        trained = time.monotonic()
+                trained += ids
     except KeyboardInterrupt:
         interrupted = True
     trackers.close(now=interrupted)
     if not interrupted and groups and not shared.given_up:
-        workers = getattr(shared.executor, "workers", 1)
-        wanted = expected(groups, workers, settings.device)
-        note_taken("training", trained - begun, wanted)
-        if is_command():
-            note_taken("start", age() - (trained - begun), START)
+        note_times(store, groups, trained, getattr(shared.executor, "workers", 1), settings.device)
     return interrupted
 
 

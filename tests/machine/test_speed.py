@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from study.launch.estimate import around, training
+from study.launch.estimate import around, note_times, training
 from study.machine import speed, taken
 from study.machine.taken import LAST, note_taken
 
@@ -82,3 +83,29 @@ def test_estimates_follow_the_best_of_the_last_times_that_something_took(
     assert around(100) == pytest.approx(guessed)
     cache.with_name("taken.json").write_text('{"no": []}')
     assert around(100) == pytest.approx(guessed)
+
+
+def test_points_that_ended_early_do_not_make_plans_of_whole_ones_short(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A quarter of the updates in a quarter of the time teaches what all of them do."""
+    monkeypatch.setattr(speed, "_seconds", lambda: speed.REFERENCE)
+    monkeypatch.setattr(taken, "overloaded", lambda: False)
+    points = [SimpleNamespace(id=id, config={"updates": 1000}) for id in "ab"]
+    groups: Any = [SimpleNamespace(cost=3.0, points=points)]
+    rows = {
+        "a": {"seconds": 4.0, "updates": 1000, "updates_done": 1000},
+        "b": {"seconds": 1.0, "updates": 1000, "updates_done": 250},
+    }
+
+    def result(id: str) -> dict[str, Any]:
+        return {"row": rows[id]} if id in rows else {"row": {}}
+
+    store: Any = SimpleNamespace(result=result)
+    assert training(groups, 1, "cpu") == pytest.approx(4)
+    note_times(store, groups, ["a", "b"], 2, "cpu")
+    assert training(groups, 1, "cpu") == pytest.approx(8)
+    note_times(store, groups, ["nothing was read of it"], 2, "cpu")
+    note_times(store, groups, [], 2, "cpu")
+    assert training(groups, 1, "cpu") == pytest.approx(8)
+    assert training(groups, 1, "cuda") == 3, "a GPU is timed of its own"
