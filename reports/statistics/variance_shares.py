@@ -20,6 +20,7 @@ from reports.statistics.terms import Confounded, Term, basis, confounded, levels
 
 HIGHER = "higher interactions"
 CONFOUNDED = "confounded"
+EXACT_TO = 1e4  # sums of squares beyond it: approximated, in λ to 1 part in 10⁶
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,26 @@ def intervals(
 
 def _noncentrality(x: Array, df: int, u: Array) -> Array:
     """λ for which noncentral χ² with df is below x with probability u; 0 if no λ is."""
-    reached = special.chdtr(df, x) > u
-    lam = np.where(reached, special.chndtrinc(np.maximum(x, 1e-12), df, u), 0.0)
+    reached, far = special.chdtr(df, x) > u, x > EXACT_TO
+    lam = np.where(reached & ~far, special.chndtrinc(np.clip(x, 1e-12, EXACT_TO), df, u), 0.0)
+    lam[far] = _far_noncentrality(x[far], df, special.ndtri(u[far]))
     return np.where(np.isfinite(lam), lam, 0.0)
+
+
+def _far_noncentrality(x: Array, df: int, z: Array) -> Array:
+    """As `_noncentrality`, with the normal quantile z of u, by Sankaran's second approximation
+    (1963, Biometrika 50, 199-204), solved for λ. The exact sum takes a time that grows with √x.
+    """
+    lam = np.maximum(np.sqrt(x) - z, 0.0) ** 2
+    for _ in range(30):
+        mean = df + lam
+        h = 1 - 2 * mean * (df + 3 * lam) / (3 * (df + 2 * lam) ** 2)
+        p, m = (df + 2 * lam) / mean**2, (h - 1) * (1 - 3 * h)
+        centre = 1 + h * p * (h - 1 - (2 - h) * m * p / 2)
+        before, lam = lam, x / (centre + h * np.sqrt(2 * p) * (1 + m * p / 2) * z) ** (1 / h) - df
+        if np.allclose(lam, before, rtol=1e-12, atol=0):
+            break
+    return lam
 
 
 def _ends(row: Array) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from scipy import stats
+from scipy import special, stats
 from statsmodels.duration.survfunc import survdiff
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.power import TTestIndPower
@@ -23,7 +23,7 @@ from reports.statistics.improvement import improvement
 from reports.statistics.permutation import f_test, permutations
 from reports.statistics.survival import median_time, restricted_mean, times, unsolved
 from reports.statistics.terms import contrast, terms
-from reports.statistics.variance_shares import shares
+from reports.statistics.variance_shares import EXACT_TO, _noncentrality, shares
 from study.design.power import noncentrality, resolvable, seeds_for, seeds_to_test, smallest_p
 
 # Box & Cox 1964, "An analysis of transformations", table 1: survival times (10 h) of animals, 3
@@ -293,6 +293,16 @@ def test_the_two_way_bootstrap_is_as_wide_as_its_components_say() -> None:
     assert of.half == pytest.approx(
         math.sqrt(variance) * stats.t.ppf(0.975, df), rel=0.05
     ) and of.half > 1.08 * 1.96 * math.sqrt(variance)
+
+
+@pytest.mark.parametrize("df", [1, 5, 60])
+def test_noncentralities_far_from_zero_are_those_of_the_exact_distribution(df: int) -> None:
+    """Scipy's sum is exact, and takes minutes where points hardly vary: so large is x there."""
+    u = np.array([1e-4, 0.025, 0.5, 0.975, 1 - 1e-4])
+    for x, rel in ((0.9 * EXACT_TO, 1e-12), (1.1 * EXACT_TO, 1e-6), (1e6, 1e-9)):
+        exact = special.chndtrinc(x, df, u)
+        assert _noncentrality(np.full(5, x), df, u) == pytest.approx(exact, rel=rel)
+    assert _noncentrality(np.full(5, 1e20), df, u) == pytest.approx(1e20, rel=1e-8)
 
 
 def test_permutations_stay_in_their_blocks() -> None:
