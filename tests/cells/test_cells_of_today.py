@@ -20,6 +20,7 @@ from study.cells.lstm_peephole import LSTMPeephole
 from study.cells.mingru import MinGRU
 from study.cells.minlstm import MinLSTM
 from study.cells.mlstm import MLSTM
+from study.cells.ntm import NTM
 from study.cells.orthogonal_rnn import OrthogonalRNN, orthogonal
 from study.cells.slstm import SLSTM
 from study.interfaces import Cell
@@ -155,6 +156,36 @@ def lstm_peephole(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.nda
     return [sigmoid(o + p[2] * c) * np.tanh(c), c]
 
 
+def ntm(w: Weights, x: np.ndarray, s: list[np.ndarray]) -> list[np.ndarray]:
+    """One example at a time, heads and slots by loops; 3 slots of 2 values."""
+    found = []
+    for e in range(B):
+        h, c, M, *before = (part[e] for part in s)
+        i, f, g, o = np.split(x[e] @ w["weight_x"].T + h @ w["weight_h"].T + w["bias"], 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        u, M = sigmoid(o) * np.tanh(c), M.reshape(3, 2).copy()
+        said = w["weight_heads"] @ u + w["bias_heads"]
+        heads, erase, add = (said[:8], said[8:16]), sigmoid(said[16:18]), said[18:]
+        weights = []
+        for number, (head, was) in enumerate(zip(heads, before, strict=True)):
+            k, beta, mix = head[:2], np.log1p(np.exp(head[2])), sigmoid(head[3])
+            cosines = np.array([k @ m / max(np.hypot(*k) * np.hypot(*m), 1e-300) for m in M])
+            content = np.exp(beta * cosines) / np.exp(beta * cosines).sum()
+            gated = mix * content + (1 - mix) * (np.eye(3)[0] + was)
+            shift = np.exp(head[4:7]) / np.exp(head[4:7]).sum()
+            moved = [
+                sum(shift[by + 1] * gated[(slot - by) % 3] for by in (-1, 0, 1))
+                for slot in range(3)
+            ]
+            sharp = np.array(moved) ** (1 + np.log1p(np.exp(head[7])))
+            weights.append(sharp / sharp.sum())
+            if number == 0:
+                M = M * (1 - np.outer(weights[0], erase)) + np.outer(weights[0], add)
+        h = u + w["weight_r"] @ (weights[1] @ M)
+        found.append([h, c, M.ravel(), *(one - np.eye(3)[0] for one in weights)])
+    return [np.stack(parts) for parts in zip(*found, strict=True)]
+
+
 FORMULAS = [
     (MinGRU(), mingru),
     (MinLSTM(), minlstm),
@@ -168,6 +199,7 @@ FORMULAS = [
     (LSTMPeephole(), lstm_peephole),
     (MLSTM(), mlstm),
     (DeltaNet(), deltanet),
+    (NTM(slots=3, slot_width=2), ntm),
 ]
 
 
@@ -287,6 +319,42 @@ def test_a_memory_that_is_written_by_the_delta_rule_replaces_what_a_key_stood_fo
     torch.testing.assert_close(memory @ one[0], values[3])
     torch.testing.assert_close(memory @ one[1], values[1])
     torch.testing.assert_close(memory @ one[3], torch.zeros(H).double())
+
+
+def test_a_machine_that_moves_its_heads_copies_what_it_is_shown():
+    """By hand: the writing head moves on by a slot a step and puts what it is shown there; sent
+    back, by content, to a mark on the first slot, the reading head gives it back in order.
+    """
+    slots, width, sure = 6, 3, 200.0
+    cell = NTM(slots=slots, slot_width=width)
+    head, nothing = width + 6, torch.zeros(width)
+    stay, on = torch.tensor([-sure, sure, -sure]), torch.tensor([-sure, -sure, sure])
+    mark = torch.tensor([1.0, 0.0, 0.0])
+
+    def told(key: Tensor, by_content: float, shift: Tensor) -> Tensor:
+        return torch.cat([key, torch.tensor([sure, by_content]), shift, torch.tensor([sure])])
+
+    def says(write: Tensor, read: Tensor, erase: float, add: Tensor) -> Tensor:
+        return torch.cat([write, read, torch.full((width,), erase), add])
+
+    shown = torch.tensor([[0.0, 1, 2], [0, -3, 1], [0, 2, 2]])
+    wait = told(nothing, -sure, stay)
+    program = [says(wait, wait, sure, mark)]
+    program += [says(told(nothing, -sure, on), wait, sure, one) for one in shown]
+    keep = says(wait, told(mark, sure, stay), -sure, nothing)  # to the mark, nothing is written
+    program += [keep, *[says(wait, told(nothing, -sure, on), -sure, nothing)] * 3]
+    state = tuple(torch.zeros(1, 1, size).double() for size in cell.widths(1))
+    zeros = {one.name: torch.zeros(1, *one.shape).double() for one in cell.shapes(1, 1)}
+    zeros["weight_r"][0, 0] = torch.tensor([1.0, 10, 100])  # h is what was read, in digits
+    read = []
+    for said in program:
+        assert len(said) == 2 * head + 2 * width
+        x = torch.zeros(1, 1, 4).double()
+        state = cell.step(zeros | {"bias_heads": said[None].double()}, x, state)
+        read.append(state[0].item())
+    memory = state[2].view(slots, width).float()
+    torch.testing.assert_close(memory, torch.cat([mark[None], shown, torch.zeros(2, width)]))
+    np.testing.assert_allclose(read[-4:], [1, 210, 70, 220], atol=1e-6)
 
 
 def test_with_peepholes_it_starts_as_the_lstm():

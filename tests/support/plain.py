@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from study.cells.ntm import NTM
 from study.config.build import build
 from study.config.paths import conf_folder
 from study.interfaces import Cell, Params
@@ -22,9 +23,10 @@ mpmath.mp.dps = 400
 
 
 def every_cell() -> dict[str, Cell]:
-    """Every cell of conf/cell, and three whose answers are known."""
+    """Every cell of conf/cell, one with a smaller memory, and three whose answers are known."""
     files = sorted((Path(conf_folder()) / "cell").glob("*.yaml"))
     return {path.stem: build(yaml.safe_load(path.read_text()), "cell") for path in files} | {
+        "ntm": NTM(slots=3, slot_width=2),
         "linear": Linear(),
         "real lru": LRU(),
         "plain mingru": MinGRU(),
