@@ -20,9 +20,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reports.__main__ import main
+from reports.export.export import CELLS as CELLS_OF_TORCH
 from reports.export.export import export, find, model_module
 from reports.export.snippet import snippet
+from reports.export.source import standalone
 from study.config.build import build
+from study.config.paths import conf_folder
 from study.config.setup import set_up
 from study.config.tasks import load_task, signature
 from study.records import StudyError
@@ -311,7 +314,7 @@ def test_predictions_on_the_command_line(
     [
         (
             {"cell": {"_target_": "mine.Leaky", "a": 0.1}},
-            "cell mine.Leaky: neither torch.nn nor model.py of exports has it",
+            "cell mine.Leaky: the module mine cannot be found; put its folder on Python's path",
         ),
         (
             {"readout": {"_target_": "mine.Attention"}},
@@ -323,7 +326,7 @@ def test_predictions_on_the_command_line(
         ),
         (
             {"block": {"_target_": "study.blocks.prenorm_residual.PrenormResidual", "small": 1e-5}},
-            "block study.blocks.prenorm_residual.PrenormResidual: neither torch.nn nor",
+            "makes other tensors than those that are stored (layers.blocks.0.",
         ),
         ({"readout": {"_target_": "study.readouts.attention.Attention"}}, "stored tensors are"),
         ({"cell": CELLS["gru"]}, "weight_h has shape"),
@@ -487,6 +490,95 @@ def test_the_snippet_runs_as_pasted(tmp_path: Path, name: str) -> None:
     assert re.fullmatch(r"loss \d+\.\d{3} after 6 updates\n", ran.stdout)
 
 
+BLOCK = {"_target_": "study.blocks.prenorm_residual.PrenormResidual", "small": 1e-5}
+OWN_CELL = """
+import torch
+
+from study.interfaces import Cell, Parameter, PerMember
+
+
+class Fading(Cell):
+    def __init__(self, *, a: PerMember) -> None:
+        self.a = a
+
+    def shapes(self, inputs, hidden):
+        return (
+            Parameter("weight_x", "input", ("f", "n"), (hidden, inputs)),
+            Parameter("weight_h", "recurrent", ("f", "n"), (hidden, hidden)),
+            Parameter("bias", "bias", ("f", "n"), (hidden,)),
+        )
+
+    def step(self, params, x, state):
+        (h,) = state
+        pre = torch.baddbmm(params["bias"][:, None], x, params["weight_x"].mT)
+        f, n = squashed(pre + torch.bmm(h, params["weight_h"].mT)).chunk(2, -1)
+        return (torch.as_tensor(self.a).view(-1, 1, 1) * (h + (f + 1) / 2 * n),)
+
+
+# between -1 and 1
+def squashed(z):
+    return z.tanh()
+
+
+class Unused(Missing if "Missing" in globals() else object):
+    pass
+"""
+
+
+def test_layers_that_torch_lacks_are_written_from_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours, in a block, and one of somebody's own: the snippet runs, starts as the study does, and
+    an export of the own one gives the engine's numbers.
+    """
+    (tmp_path / "fading_cells.py").write_text(OWN_CELL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    levels = Path(conf_folder()) / "cell"
+    own = {"_target_": "fading_cells.Fading", "a": 0.7}
+    cells = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in levels.glob("*.yaml")}
+    cells = {name: node for name, node in cells.items() if node["_target_"] not in CELLS_OF_TORCH}
+    config = stored(tmp_path / "s", "lstm", depth=2)[2] | {"updates": 2}
+    facts = Store(tmp_path / "s").study()["declaration"]["tasks"]["t"]
+    for number, node in enumerate([*cells.values(), own]):
+        recipe = {**config, "cell": node, **({"block": BLOCK} if number < 2 else {})}
+        scope: dict = {}
+        exec(snippet(recipe, facts), scope)
+        assert scope["update"] == 1 and scope["loss"].isfinite(), node
+    assert number >= 13
+    layer = scope["Net"]().layers.cells[1]
+    for block in layer["weight_h"].detach().split(8):
+        assert torch.allclose(block @ block.T, torch.eye(8), atol=1e-5)
+    assert layer["bias"].tolist() == [1.0] * 8 + [0.0] * 8, "the gate f is open at first"
+
+    monkeypatch.setitem(OTHERS, "fading", own)
+    model, flat, _ = stored(tmp_path / "own", "fading", depth=2)
+    folder = export(tmp_path / "own", "c0ffee", None)
+    text = (folder / "pieces.py").read_text()
+    assert "# between -1 and 1\ndef squashed" in text and "Unused" not in text
+    x = torch.rand(3, 9, model.inputs)
+    assert np.abs(theirs(folder, x.numpy()) - ours(model, flat, x)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import study.numerics.linear as maths", "is imported as a module; import the names"),
+        ("from study.numerics.linear import linear as maths", "imported under another name, maths"),
+        ("def maths(z):\n    from math import exp", "line 3: an import inside of what is needed"),
+        ("class Own(", "own_cells.py is not Python"),
+    ],
+)
+def test_a_source_that_one_file_cannot_say_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, told: str
+) -> None:
+    text = f"{source}\nclass Own:\n    def step(self):\n        return maths\n"
+    name = f"own_cells_{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(f"\n{text}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(StudyError, match=re.escape(told.replace("own_cells", name))):
+        standalone({f"{name}.Own": frozenset({"step"})})
+
+
 def test_the_snippet_has_the_optimizer_the_schedule_and_the_averages(tmp_path: Path) -> None:
     """The rates that it uses are those of the study."""
     cell, changes, settings = RECIPES["torch warmup accumulated averaged"]
@@ -544,7 +636,7 @@ def test_the_snippet_starts_as_the_study_does(tmp_path: Path) -> None:
         ),
         ({"clip": {"_target_": "study.clipping.autoclip.AutoClip"}}, "is not torch.nn.utils'"),
         ({"optimizer": {"_target_": "mine.Lion", "lr": 1}}, "is not torch.optim's"),
-        ({"cell": {"_target_": "mine.Leaky"}}, "mine.Leaky is no layer"),
+        ({"cell": {"_target_": "mine.Leaky"}}, "the module mine cannot be found"),
         (
             {"readout": {"_target_": "study.readouts.mean.Mean"}},
             "study.readouts.mean.Mean is none of the linear readouts",

@@ -21,6 +21,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from reports.data.judged_again import as_judged
+from reports.export.pieces import FILE, layers_of, pieces, run
 from reports.formatting import score_number
 from study.program import command
 from study.records import StudyError
@@ -28,7 +29,7 @@ from study.store import CONFIG, Store
 from study.store.privacy import private
 
 HERE = Path(__file__).parent.parent / "templates" / "export"
-WRITTEN = ("model.safetensors", "config.json", "example.json", "model.py", "README.md")
+WRITTEN = ("model.safetensors", "config.json", "example.json", "model.py", "README.md", FILE)
 Arrays = Mapping[str, np.ndarray]
 
 # Cells by their _target_: the name of their module in model.py, gates, tensors per layer.
@@ -69,7 +70,8 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     """Write the point's scored weights to `to` (default: exports/ID in the study's folder).
 
     Returns the folder. `point`: an id, or its first characters. StudyError if the point has no
-    weights, or a cell, encoder or readout that model.py does not have.
+    weights, an encoder or a readout that model.py does not have, or a cell whose source is not
+    there.
     """
     store = Store(study_folder)
     record = store.study()
@@ -91,17 +93,20 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
             f"{id}: was trained by {config['trainer']['_target_']}, which alone knows its network;"
             " the weights are in the point's weights.safetensors"
         )
-    if "model" in config:
-        model, state = own_network(config, result), weights
-    else:
-        model, state = network(config, weights)
     declared = record["declaration"].get("tasks", {}).get(str(result["labels"].get("task")), {})
     facts = (result.get("provenance") or {}).get(
         "task"
     ) or declared  # the point's own: the length of the task may be a factor
+    text = ""
+    if "model" in config:
+        model, state = own_network(config, result), weights
+    else:
+        model, state = network(config, weights, facts)
+        text = pieces(config) if made_of_pieces(config) else ""
     about = {
         "model": model,
         "dtype": str(config["dtype"]),
+        **({"pieces": FILE} if text else {}),
         **signature(id, config, result),
         "task": without_paths(facts),
         "study": record.get("name"),
@@ -111,6 +116,7 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
             for key in (
                 "task",
                 "cell",
+                "block",
                 "model",
                 "initializer",
                 "clip",
@@ -128,6 +134,9 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
             module.Own(**model)
         except ImportError as error:
             raise StudyError(f"{id}: {error}") from error
+    runs = run(text) if text else None
+    if runs:
+        _compare(id, module.Net(**model, pieces=runs), state)
     _clear(folder)
     save_file(
         {name: np.ascontiguousarray(value) for name, value in state.items()},
@@ -138,8 +147,10 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     (folder / "config.json").write_text(
         json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8"
     )
+    if text:
+        (folder / FILE).write_text(text, encoding="utf-8")
     data = example(about)
-    answer = module.predict(module.load(folder), data)
+    answer = module.predict(module.load(folder, runs), data)
     answer = [value.tolist() for value in answer]
     (folder / "example.json").write_text(
         json.dumps({"input": data, "answer": answer}, ensure_ascii=False), encoding="utf-8"
@@ -148,6 +159,18 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     text = card(record, result, config, about, digest, data, answer)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return folder
+
+
+def _compare(id: str, net: Any, state: Arrays) -> None:
+    """StudyError unless the network has the tensors that are stored."""
+    has = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    stored = {name: value.shape for name, value in state.items()}
+    if has != stored:
+        differ = sorted(name for name in {*has, *stored} if has.get(name) != stored.get(name))
+        raise StudyError(
+            f"{id}: the source of its cell or block makes other tensors than those that are stored"
+            f" ({', '.join(differ[:3])}); was it changed since?"
+        )
 
 
 def model_module() -> ModuleType:
@@ -314,27 +337,39 @@ def own_network(config: Mapping[str, Any], result: Mapping[str, Any]) -> dict[st
     }
 
 
+def made_of_pieces(config: Mapping[str, Any]) -> bool:
+    """Whether the layers of an export come from the source of the cell, and of a block."""
+    return bool(config.get("block")) or config["cell"].get("_target_") not in CELLS
+
+
 def lacking(config: Mapping[str, Any]) -> str:
-    """Which piece of a configuration exports lack, if one: neither torch.nn nor model.py has it."""
-    has = {"cell": CELLS, "encoder": (CONV,), "block": (), "readout": READOUTS}
-    for key, targets in has.items():
+    """Which piece of a configuration exports lack, if one, and why."""
+    for key, targets in {"encoder": (CONV,), "readout": READOUTS}.items():
         target = (config.get(key) or {}).get("_target_")
         if target is not None and target not in targets:
             return f"{key} {target}: neither torch.nn nor model.py of exports has it"
+    if made_of_pieces(config):
+        try:
+            pieces(config)
+        except StudyError as error:
+            return str(error)
     return ""
 
 
 def network(
-    config: Mapping[str, Any], weights: Arrays
+    config: Mapping[str, Any], weights: Arrays, facts: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Arguments of Net (templates/export/model.py), and the state dict under its names."""
     target, readout = str(config["cell"].get("_target_")), str(config["readout"].get("_target_"))
     encoder = dict(config.get("encoder") or {})
     if why := lacking(config):
         raise StudyError(f"{why}; its weights are in the point's weights.safetensors")
-    (cell, gates, tensors), (reads, names) = CELLS[target], READOUTS[readout]
+    own_layers = made_of_pieces(config)
+    (cell, gates, tensors), (reads, names) = CELLS.get(target, (target, 1, ())), READOUTS[readout]
     depth, hidden = int(config["depth"]), int(config["hidden"])
     expected = {f"layer{layer}.{name}" for layer in range(1, depth + 1) for name in tensors}
+    if own_layers:  # model.py compares them with what the class has
+        expected = {name for name in weights if name.startswith(("layer", "block"))}
     expected |= {f"readout.{name}" for name in names}
     expected |= {"encoder.weight", "encoder.bias"} if encoder else set()
     if set(weights) != expected:
@@ -342,26 +377,30 @@ def network(
             f"cell {target}: stored tensors are {', '.join(sorted(weights))}, expected"
             f" {', '.join(sorted(expected))}"
         )
-    if weights["layer1.weight_h"].shape != (gates * hidden, hidden):
+    if not own_layers and weights["layer1.weight_h"].shape != (gates * hidden, hidden):
         raise StudyError(
             f"cell {target}: weight_h has shape {weights['layer1.weight_h'].shape}, expected"
             f" {(gates * hidden, hidden)}"
         )
-    kind, inputs = cell.split("_")[0], int(weights["layer1.weight_x"].shape[1])
+    kind = cell.split("_")[0]
+    inputs = int(facts["inputs"] if own_layers else weights["layer1.weight_x"].shape[1])
     state = {own: weights[f"readout.{name}"] for name, own in names.items()}
     if encoder:
         encoder.pop("_target_")
         side = int(encoder["side"])
         state["encoder.conv.weight"] = weights["encoder.weight"].reshape(-1, 1, side, side)
         state["encoder.conv.bias"] = weights["encoder.bias"]
-        inputs -= _added(encoder)
-    for layer in range(depth):
+        inputs -= 0 if own_layers else _added(encoder)
+    if own_layers:
+        state |= layers_of(weights)
+    for layer in () if own_layers else range(depth):
         own = {name: weights[f"layer{layer + 1}.{name}"] for name in tensors}
         state |= {
             f"{kind}.{name}_l{layer}": value for name, value in _layer(cell, own, hidden).items()
         }
     model = {
-        "cell": cell,
+        "cell": target if own_layers else cell,
+        **({"block": dict(config["block"])} if config.get("block") else {}),
         "settings": {key: value for key, value in config["cell"].items() if key != "_target_"},
         "encoder": encoder or None,
         "readout": reads,
@@ -430,7 +469,7 @@ def layer_call(model: Mapping[str, Any]) -> str:
 
 def _modules(model: Mapping[str, Any]) -> list[str]:
     """The modules of Net as lines of its constructor; those of a class of one's own are its own."""
-    if "target" in model:
+    if "target" in model or model["cell"] not in LAYERS:
         return []
     hidden, kind, encoder = model["hidden"], model["cell"].split("_")[0], model["encoder"]
     lines = []
@@ -474,7 +513,7 @@ def card(
     ) | dict(about["task"])
     keys = (
         "task",
-        *(("model",) if "model" in config else ("encoder", "cell", "readout")),
+        *(("model",) if "model" in config else ("encoder", "cell", "block", "readout")),
         "initializer",
         "clip",
         "optimizer",
@@ -506,6 +545,7 @@ def card(
         modules=_modules(model),
         own=[*own, *(["ConvEncoder"] if model.get("encoder") else [])],
         called=_call_of(model),
+        pieces=about.get("pieces"),
         dtype=about["dtype"],
         digest=digest,
         score=score_number(row.get("score"), 4),

@@ -6,21 +6,24 @@ import csv
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 import study.program
 from reports.export.export import WRITTEN, model_module
+from reports.export.pieces import FILE, pieces, run
 from study.records import StudyError
 
 
 def predict(folder: Path, data: Any, lengths: np.ndarray | None = None) -> Any:
     """Answers of the network in `folder`, in its task's units; see predict of its model.py.
 
-    Runs our copy of the module and no code from the folder. StudyError if data do not fit.
+    Runs our copy of the module, and classes of its layers from where they were taken, but no code
+    from the folder. StudyError if data do not fit.
     """
     return _run(folder, lambda module, net: module.predict(net, data, lengths))
 
@@ -60,10 +63,10 @@ def _stacked(out: Path, answers: Any) -> np.ndarray:
 
 def _run(folder: Path, use: Callable[[Any, Any], Any]) -> Any:
     """`use(module, net)` for the network in `folder`."""
-    _check(folder)
-    module = model_module()
+    about = _check(folder)
+    module, runs = model_module(), _pieces(folder, about)
     try:
-        net = module.load(folder)
+        net = module.load(folder, runs)
     except ImportError as error:
         raise StudyError(f"{folder}: {error}") from error
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -79,7 +82,26 @@ def _run(folder: Path, use: Callable[[Any, Any], Any]) -> Any:
         raise StudyError(str(error)) from error
 
 
-def _check(folder: Path) -> None:
+def _pieces(folder: Path, about: Mapping[str, Any]) -> ModuleType | None:
+    """The classes of its layers, if it has some, from the source that an export takes them from."""
+    if not about.get("pieces"):
+        return None
+    model = about["model"]
+    alone = f"`{Path(sys.executable).name} model.py FILE` in the folder uses what is there"
+    try:
+        text = pieces({"cell": {"_target_": model["cell"]}, "block": model.get("block")})
+    except StudyError as error:
+        raise StudyError(f"{folder}: {error}; {alone}") from error
+    if text != (folder / FILE).read_text(encoding="utf-8"):
+        raise StudyError(
+            f"{folder}: {FILE} is not what the source of {model['cell']} is now; {alone}, or export"
+            " the point again"
+        )
+    return run(text)
+
+
+def _check(folder: Path) -> dict[str, Any]:
+    """Its config.json."""
     lacking = [name for name in WRITTEN[:2] if not (folder / name).is_file()]
     if lacking:
         raise StudyError(
@@ -96,3 +118,4 @@ def _check(folder: Path) -> None:
             f"{path}: does not say what the network reads and answers, as exports of earlier"
             " versions; export the point again"
         )
+    return about

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reports.export.export import CELLS, HERE, MODULES, READOUTS, layer_call
+from reports.export.export import CELLS, HERE, MODULES, READOUTS, layer_call, made_of_pieces
+from reports.export.pieces import pieces
 from reports.export.training_loop import averaged, clipping, gradients, optimizer, scheduler
 from study.records import StudyError
 
@@ -21,33 +22,45 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """PyTorch of one composed configuration; StudyError if it cannot be written exactly."""
     _check(config)
     target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
-    cell = CELLS[target][0]
+    text = pieces(config, first=True) if made_of_pieces(config) else ""
+    cell = "layers" if text else CELLS[target][0]
     kind, every = cell.split("_")[0], READOUTS[readout][0] == "every"
     inputs, outputs, steps = (int(facts[key]) for key in ("inputs", "outputs", "steps"))
     hidden, depth, batch, updates = (
         int(config[key]) for key in ("hidden", "depth", "batch", "updates")
     )
     double = str(config.get("dtype")) == "float64"
-    call = layer_call(
-        {
-            "cell": cell,
-            "settings": {key: value for key, value in config["cell"].items() if key != "_target_"},
-            "encoder": None,
-            "inputs": inputs,
-            "hidden": hidden,
-            "layers": depth,
-            "dropout": float(config["dropout"]) if depth > 1 else 0.0,
-        }
-    )
+    dropout = float(config["dropout"]) if depth > 1 else 0.0
+    if text:
+        around = _called(config["block"]) if config.get("block") else None
+        call = (
+            f"Layers({_called(config['cell'])}, {around}, {inputs}, {hidden}, {depth}, {dropout})"
+        )
+        initial = of_pieces(config, inputs, hidden, *_recurrent(config["initializer"]))
+    else:
+        call = layer_call(
+            {
+                "cell": cell,
+                "settings": {k: value for k, value in config["cell"].items() if k != "_target_"},
+                "encoder": None,
+                "inputs": inputs,
+                "hidden": hidden,
+                "layers": depth,
+                "dropout": dropout,
+            }
+        )
+        initial = _initial(config, cell, kind, hidden)
     schedule, average = scheduler(config), averaged(config, updates)
     lines = ["import math", ""] if "math." in "".join(schedule) else []
     lines += ["import torch", "from torch import nn", "", "torch.manual_seed(0)", ""]
-    if cell in MODULES:
-        text = (HERE / "model.py").read_text(encoding="utf-8")
-        for name in ("StepByStep", MODULES[cell]):
-            found = re.search(rf"class {name}\b.*?(?=\n\n\nclass )", text, flags=re.S)
-            assert found
-            lines += ["", found[0], ""]
+    ours = ["weights_of", "single", "Layers"] if text else []
+    ours += ["StepByStep", MODULES[cell]] if cell in MODULES else []
+    module = (HERE / "model.py").read_text(encoding="utf-8")
+    for name in ours:
+        found = re.search(rf"(class|def) {name}\b.*?(?=\n\n\n(class|def) )", module, flags=re.S)
+        assert found
+        lines += ["", found[0], ""]
+    lines = [*text.splitlines(), "", "", *lines] if text else lines
     lines += [
         "",
         "class Net(nn.Module):",
@@ -55,7 +68,7 @@ def snippet(config: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         "        super().__init__()",
         f"        self.{kind} = {call}",
         f"        self.fc = nn.Linear({hidden}, {outputs})",
-        *(f"        {line}" for line in _initial(config, cell, kind, hidden)),
+        *(f"        {line}" for line in initial),
         "",
         "    def forward(self, x):  # [batch, steps, inputs]",
         f"        h, _ = self.{kind}(x)",
@@ -87,17 +100,19 @@ def _check(config: Mapping[str, Any]) -> None:
     for key in ("model", "trainer"):
         if config.get(key):
             raise StudyError(f"{config[key]['_target_']} is a {key} of your own")
-    target, readout = str(config["cell"]["_target_"]), str(config["readout"]["_target_"])
-    if target not in CELLS:
-        raise StudyError(f"{target} is no layer of torch.nn or of this tool")
+    readout = str(config["readout"]["_target_"])
     if READOUTS.get(readout, ("",))[0] not in ("last", "every"):
         raise StudyError(
             f"{readout} is none of the linear readouts of the last or of every step, which are what"
             " the snippet can write"
         )
-    for key, one in (("encoder", "an encoder"), ("block", "a block"), ("penalty", "a penalty")):
+    for key, one in (("encoder", "an encoder"), ("penalty", "a penalty")):
         if config.get(key):
             raise StudyError(f"{config[key]['_target_']} is {one}, which the snippet cannot write")
+    for role in ("input", "readout"):
+        rule = config["weights"][role].get("_target_")
+        if rule != f"{OURS}xavier_uniform.XavierUniform":
+            raise StudyError(f"weights.{role} follows {rule}, which the snippet does not know")
     if config.get("precision", "full") != "full":
         raise StudyError(
             f"precision {config['precision']}: products of updates are rounded in a way that the"
@@ -108,12 +123,6 @@ def _check(config: Mapping[str, Any]) -> None:
 def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> list[str]:
     """Initial values, gate by gate, with one bias per gate as in the study."""
     weights = config["weights"]
-    for role in ("input", "readout"):
-        if weights[role].get("_target_") != f"{OURS}xavier_uniform.XavierUniform":
-            raise StudyError(
-                f"weights.{role} follows {weights[role].get('_target_')}, which the snippet does"
-                " not know"
-            )
     recurrent, own = _recurrent(config["initializer"])
     input_rule = own.get("input", "nn.init.xavier_uniform_(block)")
     forget = float(weights["forget_bias"]) if cell == "lstm" and "bias" not in own else 0.0
@@ -151,6 +160,53 @@ def _initial(config: Mapping[str, Any], cell: str, kind: str, hidden: int) -> li
                 f"        weight.data[{FORGET * hidden} : {(FORGET + 1) * hidden}] = {forget}  #"
                 " forget gate"
             ),
+        ]
+    return [*lines, "nn.init.xavier_uniform_(self.fc.weight)", "nn.init.zeros_(self.fc.bias)"]
+
+
+def _called(node: Mapping[str, Any]) -> str:
+    """A piece as Python, such as IndRNN(nonlinearity='relu')."""
+    given = ", ".join(f"{key}={value!r}" for key, value in node.items() if key != "_target_")
+    return f"{node['_target_'].rpartition('.')[2]}({given})"
+
+
+def of_pieces(
+    config: Mapping[str, Any], inputs: int, hidden: int, recurrent: str, own: Mapping[str, str]
+) -> list[str]:
+    """Initial values of layers whose classes stand in the snippet, block by block."""
+    uniform = f"nn.init.uniform_(block, -({hidden}**-0.5), {hidden}**-0.5)"
+    rules = {"recurrent": recurrent, "input": "nn.init.xavier_uniform_(block)", **own}
+    if own and "pass" in own["input"]:  # as torch.nn draws: the initializer named pytorch
+        rules = {"recurrent": uniform, "input": uniform, "bias": uniform}
+    forget = float(config["weights"]["forget_bias"])
+    biases = rules.get("bias", f'block.fill_({forget} if gate == "f" else 0.0)')
+    first = hidden if config.get("block") else inputs
+    lines = [
+        "cell = self.layers.cell",
+        "for layer, weights in enumerate(self.layers.cells):",
+        f"    read = {hidden} if layer else {first}",
+        f"    drawn = cell.first(read, {hidden}, torch.default_generator)",
+        f"    for one in cell.shapes(read, {hidden}):",
+        "        weight = weights[one.name].data",
+        '        if one.role == "own":',
+        "            weight.copy_(drawn[one.name])",
+        "            continue",
+        "        for gate, block in zip(one.gates, weight.split(one.block[0])):",
+        '            if one.role == "recurrent":',
+        f"                {rules['recurrent']}",
+        '            elif one.role == "input":',
+        f"                {rules['input']}",
+        "            else:",
+        f"                {biases}",
+    ]
+    if config.get("block"):
+        lines += [
+            "nn.init.xavier_uniform_(self.layers.embed)",
+            "for weights in self.layers.blocks:  # their biases start at 0",
+            f"    for one in self.layers.block.shapes({hidden}):",
+            '        if one.role == "readout":',
+            "            for block in weights[one.name].data.split(one.block[0]):",
+            "                nn.init.xavier_uniform_(block)",
         ]
     return [*lines, "nn.init.xavier_uniform_(self.fc.weight)", "nn.init.zeros_(self.fc.bias)"]
 

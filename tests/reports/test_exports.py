@@ -370,7 +370,9 @@ def stored(folder: Path, config: dict[str, Any], *, old: bool = False) -> tuple[
         "factors": {},
         "seeds": [0],
         "grid": [{"id": id, "seed": 0, "labels": {"task": "t"}}],
-        "tasks": {"t": {"steps": task.facts.steps, "loss": task.facts.loss}},
+        "tasks": {
+            "t": {"steps": task.facts.steps, "loss": task.facts.loss, "inputs": task.facts.inputs}
+        },
     }
     launch = {"command": "python -m study"}
     store.declare(
@@ -386,6 +388,24 @@ def stored(folder: Path, config: dict[str, Any], *, old: bool = False) -> tuple[
     )
     return model, flat
 
+
+ALONE_OUTPUTS = """
+import importlib.util, json, sys
+from pathlib import Path
+sys.path.append(sys.argv[1])
+for name in ("study", "reports"):
+    found = importlib.util.find_spec(name)
+    assert found is None or found.loader is None, name
+for folder in map(Path, json.loads(sys.stdin.read())):
+    spec = importlib.util.spec_from_file_location("model", folder / "model.py")
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    net = model.load(folder)
+    raw = json.loads((folder.parent / "raw.json").read_text(encoding="utf-8"))
+    x, lengths, _, _ = model.prepare(net, Path(raw))
+    found = model.outputs(net, x, lengths).tolist()
+    (folder.parent / "found.json").write_text(json.dumps(found), encoding="utf-8")
+"""
 
 ALONE = """
 import importlib.util, json, sys, warnings
@@ -471,6 +491,43 @@ def test_an_export_alone_predicts_what_the_engine_does(tmp_path: Path, name: str
             np.testing.assert_allclose(found, answer, rtol=0, atol=1e-6 * max(1.0, scale))
         else:
             assert found == answer, folder
+
+
+OTHERS = [name for name in levels("cell") if level("cell", name)["_target_"] not in EXPORTED]
+
+
+def test_cells_that_torch_lacks_and_blocks_predict_alone_what_the_engine_does(
+    tmp_path: Path,
+) -> None:
+    """Two layers and sequences of unequal length; with a block the LSTM too."""
+    case, expected = TASKS["csv series"](tmp_path), {}
+    block = level("block", "prenorm_residual")
+    for cell, around in [*((cell, None) for cell in OTHERS), ("lstm", block), ("lru", block)]:
+        config = point(
+            task=case.node,
+            cell=level("cell", cell),
+            readout=level("readout", "mean"),
+            depth=2,
+            block=around,
+            encoder=None,
+        ).config
+        home = tmp_path / f"{cell}{around is not None}"
+        model, flat = stored(home / "s", config)
+        folder = export(home / "s", "c0ffee", home / "out")
+        (home / "raw.json").write_text(json.dumps(case.raw), encoding="utf-8")
+        x, lengths = case.batch.x[None].float(), case.batch.lengths[None]
+        with torch.no_grad():
+            expected[str(folder)] = model.forward(model.named(flat), x, lengths)[0].numpy()
+    alone(ALONE_OUTPUTS, json.dumps(list(expected)))
+    assert len(expected) >= 15
+    for folder, due in expected.items():
+        found = json.loads((Path(folder).parent / "found.json").read_text(encoding="utf-8"))
+        np.testing.assert_allclose(found, due, rtol=0, atol=1e-6, err_msg=folder)
+    made = json.loads((Path(folder) / "example.json").read_text(encoding="utf-8"))
+    assert [each.tolist() for each in predict(Path(folder), made["input"])] == made["answer"]
+    (Path(folder) / "pieces.py").write_text("raise SystemExit('run from the folder')")
+    with pytest.raises(StudyError, match="pieces.py is not what the source of"):
+        predict(Path(folder), case.raw)
 
 
 # --- through the command line ---------------------------------------------------------------------

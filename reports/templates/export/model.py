@@ -14,6 +14,7 @@ import json
 import math
 import re
 import sys
+import types
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
@@ -104,6 +105,66 @@ class Antisymmetric(StepByStep):
         return h + self.step_length * torch.tanh(x + h @ (U.T - U) - self.damping * h)
 
 
+def weights_of(shapes):
+    return nn.ParameterDict({one.name: nn.Parameter(torch.zeros(one.shape)) for one in shapes})
+
+
+def single(weights):
+    """As of a group of one network."""
+    return {name: value[None] for name, value in weights.items()}
+
+
+class Layers(nn.Module):
+    """Layers of a cell that torch.nn lacks, each in its block if there is one (None: none).
+
+    Both are as in pieces.py, which computes several networks at once: here one, [1, T, B, ·].
+    """
+
+    def __init__(self, cell, block, inputs, hidden, layers, dropout):
+        super().__init__()
+        self.cell, self.block, self.hidden = cell, block, hidden
+        self.dropout, read = nn.Dropout(dropout), inputs if block is None else hidden
+        of_cells = [cell.shapes(hidden if layer else read, hidden) for layer in range(layers)]
+        self.cells = nn.ModuleList(weights_of(shapes) for shapes in of_cells)
+        if block is not None:
+            self.embed = nn.Parameter(torch.zeros(hidden, inputs))
+            self.blocks = nn.ModuleList(weights_of(block.shapes(hidden)) for _ in of_cells)
+
+    def forward(self, x):
+        """x [B, T, D] -> outputs [B, T, H], None."""
+        x = x.transpose(0, 1)[None]
+        x = x if self.block is None else x @ self.embed.T
+        for layer, cell in enumerate(self.cells):
+            x = self.dropout(x) if layer else x
+            if self.block is None:
+                x = self.unrolled(cell, x)
+            else:
+                around = single(self.blocks[layer])
+                h = self.unrolled(cell, self.block.before(around, x))
+                x = self.block.after(around, x, h)
+        return x[0].transpose(0, 1), None
+
+    def unrolled(self, weights, x):
+        """x [1, T, B, D] -> the states h [1, T, B, H]."""
+        params = single(weights)
+        state = tuple(x.new_zeros(1, x.shape[2], width) for width in self.cell.widths(self.hidden))
+        found = []
+        for x_t in self.cell.project(params, x).unbind(1):
+            state = self.cell.step(params, x_t, state)
+            found.append(state[0])
+        return torch.stack(found, 1)
+
+
+def built(module, node, dtype):
+    """An object of a class of pieces.py; what may differ between networks is there a tensor [1]."""
+    kind = getattr(module, node["_target_"].rpartition(".")[2])
+    settings = {key: value for key, value in node.items() if key != "_target_"}
+    marks = getattr(kind.__init__, "__annotations__", {})
+    varying = {key: value for key, value in settings.items() if marks.get(key) == "PerMember"}
+    tensors = {key: torch.tensor([float(value)], dtype=dtype) for key, value in varying.items()}
+    return kind(**settings | tensors)
+
+
 class ConvEncoder(nn.Module):
     """Filters, maxima over disjoint windows and ReLU of the image in the first rows · columns
     inputs of each step; the other inputs pass unchanged.
@@ -125,21 +186,40 @@ class ConvEncoder(nn.Module):
 
 
 class Net(nn.Module):
-    """The recurrent layers under the name of their kind (rnn, lstm, gru, …), and the readout fc.
+    """The recurrent layers under the name of their kind (rnn, lstm, gru, …; layers, if they are
+    made of `pieces`, the module pieces.py), and the readout fc.
 
     readout: last (valid step), every (step), mean or attention (over the valid steps).
     """
 
     def __init__(
-        self, *, cell, settings, encoder, readout, inputs, hidden, layers, outputs, dropout
+        self,
+        *,
+        cell,
+        settings,
+        encoder,
+        readout,
+        inputs,
+        hidden,
+        layers,
+        outputs,
+        dropout,
+        block=None,
+        pieces=None,
+        dtype=torch.float32,
     ):
         super().__init__()
-        self.kind, self.readout, self.inputs = cell.split("_")[0], readout, inputs
+        self.kind = "layers" if pieces else cell.split("_")[0]
+        self.readout, self.inputs = readout, inputs
         if encoder:
             self.encoder = ConvEncoder(**encoder)
             inputs += self.encoder.more
         plain = {"gru": GRUResetBefore, "linear": LinearRNN, "antisymmetric": Antisymmetric}
-        if cell in plain:
+        if pieces:
+            around = built(pieces, block, dtype) if block else None
+            inside = built(pieces, {"_target_": cell, **settings}, dtype)
+            recurrent = Layers(inside, around, inputs, hidden, layers, dropout)
+        elif cell in plain:
             recurrent = plain[cell](inputs, hidden, layers, dropout, **settings)
         else:
             kind = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru_reset_after": nn.GRU}[cell]
@@ -209,16 +289,28 @@ class Own(nn.Module):
             raise ValueError(f"the weights do not fit the class as it is now: {wrong}")
 
 
-def load(folder):
-    """The network of an exported folder, ready to predict; net.config is its config.json."""
+def load(folder, pieces=None):
+    """The network of an exported folder, ready to predict; net.config is its config.json.
+
+    `pieces`: the module of its pieces.py, if it has one; None: read from there.
+    """
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    weights = load_file(folder / "model.safetensors")
-    net = (Own if "target" in config["model"] else Net)(**config["model"])
-    net = net.to(getattr(torch, config["dtype"]))
+    weights, dtype = load_file(folder / "model.safetensors"), getattr(torch, config["dtype"])
+    more = {}
+    if config.get("pieces"):
+        more = {"pieces": pieces or _module(folder / config["pieces"]), "dtype": dtype}
+    net = (Own if "target" in config["model"] else Net)(**config["model"], **more).to(dtype)
     net.load_weights(weights)
     net.config = config
     return net.eval()
+
+
+def _module(path):
+    module = types.ModuleType(path.stem)
+    sys.modules[module.__name__] = module  # dataclasses look for it there
+    exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), module.__dict__)
+    return module
 
 
 def outputs(net, x, lengths=None, batch=256):
