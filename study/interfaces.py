@@ -66,8 +66,8 @@ class Parameter:
     """One tensor of a layer, for one member: one block per gate, stacked along the first axis.
 
     `block` is (H, D), (H, H) or (H,), or for a gate of one value (1, D) or (1,); the tensor's shape
-    is (len(gates)·H, …) or (len(gates), …). A cell gives first
-    values to its tensors of role "own" itself (`Cell.first`): no initializer speaks for them.
+    is (len(gates)·H, …) or (len(gates), …). Tensors of role "own" have blocks of any shape, and
+    their cell gives them their first values (`Cell.first`): no initializer speaks for them.
     """
 
     name: str

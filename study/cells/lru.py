@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.cells.shared import in_blocks
 from study.interfaces import Cell, Native, Parameter, Params, State, require
 from study.kernels.step_norms import RecordNorms
 from study.numerics.linear import linear
@@ -80,9 +81,9 @@ def eigenvalues(params: Params) -> tuple[Tensor, Tensor]:
 
 
 def _driven(params: Params, x: Tensor) -> Tensor:
-    """γ ⊙ B x, real then imaginary parts: [M, T, B, 2H]."""
+    """(γ ⊙ B) x, real then imaginary parts: [M, T, B, 2H]."""
     scale = torch.exp(params["gamma"]).repeat(1, 2)
-    return scale[:, None, None] * linear(x, params["weight_b"], None)
+    return linear(x, scale[..., None] * params["weight_b"], None)
 
 
 def _read(params: Params, c: Tensor) -> Tensor:
@@ -100,61 +101,91 @@ class _Scanned:
     def outputs(
         self, x: Tensor, step_norms: Tensor | None = None, *, last_step_only: bool = False
     ) -> Tensor:
-        c, _ = self._scanned(x, None, None)
-        if last_step_only:
-            c, x = c[:, :, -1:], x[:, -1:]
-        h = self._outputs(c, x)
-        if step_norms is None:
-            return h
-        recorded: Tensor = RecordNorms.apply(h, step_norms)
-        return recorded
+        width = self.params["weight_b"].shape[1]
+        return in_blocks.outputs(
+            _run, self.params, x, width, step_norms, last_step_only=last_step_only
+        )
 
     def states(self, x: Tensor, taps: State) -> State:
-        read, c = self._scanned(x, taps[1], taps[2])
-        return self._outputs(read, x) + taps[0], c[:, 0], c[:, 1]
-
-    def _scanned(self, x: Tensor, re: Tensor | None, im: Tensor | None) -> tuple[Tensor, Tensor]:
-        driven = _driven(self.params, x)
-        b = torch.stack(driven.chunk(2, dim=-1), dim=1)
-        found: tuple[Tensor, Tensor] = _ComplexScan.apply(
-            torch.stack(eigenvalues(self.params), 1), b, re, im
+        _, re, im = taps
+        hidden = re.shape[-1]
+        read, c = _ComplexScan.apply(
+            torch.stack(eigenvalues(self.params), 1), _driven(self.params, x), None, re, im, False
         )
-        return found
+        return _outputs(self.params, read, x) + taps[0], c[..., :hidden], c[..., hidden:]
 
-    def _outputs(self, c: Tensor, x: Tensor) -> Tensor:
-        """h [M, T, B, H] from c [M, 2, T, B, H]."""
-        members, _, steps, batch, hidden = c.shape
-        joined = c.permute(0, 2, 3, 1, 4).reshape(members, steps * batch, 2 * hidden)
-        read = _read(self.params, joined).view(members, steps, batch, hidden)
-        return read + linear(x, self.params["weight_d"], None)
+
+def _run(
+    params: Params,
+    x: Tensor,
+    first: Tensor | None,
+    step_norms: Tensor | None,
+    *,
+    last_step_only: bool,
+) -> tuple[Tensor, Tensor]:
+    a = torch.stack(eigenvalues(params), 1)
+    c, _ = _ComplexScan.apply(a, _driven(params, x), first, None, None, last_step_only)
+    steps = x.shape[1]
+    h = _outputs(params, c, x[:, -1:] if last_step_only else x)
+    if step_norms is not None:
+        h = RecordNorms.apply(h, step_norms[:, steps - h.shape[1] :])
+    return h, c[:, -1]
+
+
+def _outputs(params: Params, c: Tensor, x: Tensor) -> Tensor:
+    """h [M, T, B, H] from c [M, T, B, 2H] and x."""
+    members, steps, batch, _ = x.shape
+    read = _read(params, c.reshape(members, steps * batch, -1))
+    return read.view(members, steps, batch, -1) + linear(x, params["weight_d"], None)
 
 
 class _ComplexScan(torch.autograd.Function):
-    """c [M, 2, T, B, H] from λ [M, 2, H] and b like c, twice: for its own step's output, and as
-    the state whose total derivatives `re` and `im` receive, which leave that output out.
+    """c [M, T, B, 2H], or its last step, from λ [M, 2, H], b like c, and the state before them
+    (None: zeros), twice: for its own step's output, and as the state whose total derivatives `re`
+    and `im` receive, which leave that output out.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, b: Tensor, re: Tensor | None, im: Tensor | None
+        ctx: Any,
+        a: Tensor,
+        b: Tensor,
+        first: Tensor | None,
+        re: Tensor | None,
+        im: Tensor | None,
+        last_step_only: bool,
     ) -> tuple[Tensor, Tensor]:
         # imported here, since importing the compiler is slow
         from study.kernels.native import scan
 
-        c = b.clone(memory_format=torch.contiguous_format)
-        for member in range(len(c)):
-            scan.forward_complex(a[member].detach().numpy(), c[member].numpy())
-        ctx.save_for_backward(a, c)
-        return c, c.view_as(c)
+        b = b.contiguous()
+        c = torch.empty_like(b)
+        first = torch.zeros_like(c[:, 0]) if first is None else first.contiguous()
+        for parts in zip(*map(_arrays, (a, b, first, c)), strict=True):
+            scan.forward_complex(*parts)
+        ctx.save_for_backward(a, first, c)
+        ctx.set_materialize_grads(False)
+        found = c[:, -1:].clone() if last_step_only else c
+        return found, found.view_as(found)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         from study.kernels.native import scan
 
-        a, c = ctx.saved_tensors
-        read, dc = (grad.clone(memory_format=torch.contiguous_format) for grad in grads)
-        da = torch.empty_like(a)
-        for member in range(len(c)):
-            scan.backward_complex(*(part[member].detach().numpy() for part in (a, c, read, dc, da)))
-        tapped = ctx.needs_input_grad
-        return da, read, dc[:, 0] if tapped[2] else None, dc[:, 1] if tapped[3] else None
+        a, first, c = ctx.saved_tensors
+        wants = ctx.needs_input_grad
+        read, own = (c[:, :0] if grad is None else grad.contiguous() for grad in grads)
+        apart = torch.empty_like(c) if wants[3] or wants[4] else torch.empty_like(c[:, :0])
+        carry, db, da = torch.zeros_like(first), torch.empty_like(c), torch.empty_like(a)
+        for parts in zip(
+            *map(_arrays, (a, first, c, read, own, carry, db, apart, da)), strict=True
+        ):
+            scan.backward_complex(*parts)
+        hidden = a.shape[-1]
+        taps = (apart[..., :hidden], apart[..., hidden:]) if len(apart[0]) else (None, None)
+        return da, db, carry if wants[2] else None, *taps, None
+
+
+def _arrays(value: Tensor) -> list[Any]:
+    """Of each member."""
+    return [member.detach().numpy() for member in value]

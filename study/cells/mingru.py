@@ -28,8 +28,11 @@ class MinGRU(LinearCell):
         )
 
     def coefficients(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
-        z, n = linear(x, params["weight_x"], params["bias"]).chunk(2, dim=-1)
-        return torch.sigmoid(-z), torch.sigmoid(z) * n
+        # gate by gate: parts of one product would have to be put together again on the way back
+        weights, biases = params["weight_x"].chunk(2, dim=1), params["bias"].chunk(2, dim=1)
+        z, n = (linear(x, w, b) for w, b in zip(weights, biases, strict=True))
+        kept = torch.sigmoid(-z)
+        return kept, (1 - kept) * n
 
     def named_gates(self, kept: Tensor) -> Mapping[str, Tensor]:
         return {"z": 1 - kept}

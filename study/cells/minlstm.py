@@ -29,7 +29,9 @@ class MinLSTM(LinearCell):
         )
 
     def coefficients(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
-        f, i, n = linear(x, params["weight_x"], params["bias"]).chunk(3, dim=-1)
+        # gate by gate: parts of one product would have to be put together again on the way back
+        weights, biases = params["weight_x"].chunk(3, dim=1), params["bias"].chunk(3, dim=1)
+        f, i, n = (linear(x, w, b) for w, b in zip(weights, biases, strict=True))
         # f/(f + i) of the two sigmoids, from their logarithms: no division of two tiny numbers
         share = torch.nn.functional.logsigmoid(f) - torch.nn.functional.logsigmoid(i)
         return torch.sigmoid(share), torch.sigmoid(-share) * n

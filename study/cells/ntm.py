@@ -42,7 +42,7 @@ class NTM(Cell):
         return (
             *gate_parameters(("i", "f", "g", "o"), inputs, hidden),
             Parameter("weight_heads", "own", ("heads",), (heads, hidden)),
-            Parameter("bias_heads", "bias", ("heads",), (heads,)),
+            Parameter("bias_heads", "own", ("heads",), (heads,)),
             Parameter("weight_r", "own", ("r",), (hidden, self.slot_width)),
         )
 
@@ -52,6 +52,7 @@ class NTM(Cell):
         heads_first, read_first = drawn.split([heads, width])
         return {
             "weight_heads": heads_first / math.sqrt(hidden),
+            "bias_heads": torch.zeros(heads, dtype=torch.float64),
             "weight_r": read_first.T.contiguous() / math.sqrt(width),
         }
 

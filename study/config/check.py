@@ -159,7 +159,9 @@ def _check_parameters(setup: Setup) -> None:
                     f"{key}: role of {name}'s {parameter.name} must be {' or '.join(roles)}, got"
                     f" {parameter.role!r}"
                 )
-            if key == "cell" and tuple(parameter.block) not in (
+            # no initializer fills what is a cell's own
+            filled = key == "cell" and parameter.role != "own"
+            if filled and tuple(parameter.block) not in (
                 (hidden, inputs),
                 (hidden, hidden),
                 (hidden,),

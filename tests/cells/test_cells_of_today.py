@@ -22,9 +22,11 @@ from study.cells.minlstm import MinLSTM
 from study.cells.mlstm import MLSTM
 from study.cells.ntm import NTM
 from study.cells.orthogonal_rnn import OrthogonalRNN, orthogonal
+from study.cells.shared import in_blocks
 from study.cells.slstm import SLSTM
 from study.interfaces import Cell
 from study.kernels import reference
+from study.kernels.step_norms import STEP_NORMS
 from study.model import Model
 from tests.support.helpers import PlainReadout
 
@@ -238,6 +240,27 @@ def test_a_linear_cell_has_the_compiled_pass_unless_it_steps_otherwise():
 
     assert MinGRU().has_kernel("native") and MinLSTM().has_kernel("native")
     assert not Own().has_kernel("native") and not MinGRU().has_kernel("fused")
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize(
+    "cell", [MinGRU(), MinLSTM(), LRU(r_min=0.5, r_max=0.99, largest_phase=3.0)], ids=repr
+)
+def test_a_long_sequence_in_blocks_is_the_same_as_step_after_step(monkeypatch, cell, every):
+    """Outputs, gradients of weights and inputs, and norms at every step; 7 steps in blocks of 3."""
+    monkeypatch.setattr(in_blocks, "WHOLE", 2 * B * H)
+    monkeypatch.setattr(in_blocks, "BLOCK", 3 * B * H)
+    params = {name: value.requires_grad_() for name, value in drawn(cell, 2).items()}
+    norms = torch.zeros(1, T, B, dtype=torch.float64, requires_grad=True)
+    x = series(2).requires_grad_()
+    into = [*params.values(), x, norms]
+    found = cell.native(params).outputs(x, norms, last_step_only=not every)
+    due = reference.outputs(cell, params | {STEP_NORMS: norms}, x, H)[:, 0 if every else -1 :]
+    torch.testing.assert_close(found, due, rtol=1e-12, atol=1e-12)
+    scale = torch.linspace(1, 2, due.numel(), dtype=torch.float64).view_as(due)
+    ours, theirs = (torch.autograd.grad((scale * h.sin()).sum(), into) for h in (found, due))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", ["native", "reference"])

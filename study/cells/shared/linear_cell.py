@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.cells.shared import in_blocks
 from study.interfaces import Cell, Native, Params, State
 from study.kernels.step_norms import squared_norms
+
+CONTIGUOUS = torch.contiguous_format
 
 
 class LinearCell(Cell):
@@ -60,44 +63,79 @@ class _Scanned:
     def outputs(
         self, x: Tensor, step_norms: Tensor | None = None, *, last_step_only: bool = False
     ) -> Tensor:
-        h: Tensor = _Scan.apply(*self.cell.coefficients(self.params, x), step_norms, None)
-        return h[:, -1:] if last_step_only else h
+        with torch.no_grad():
+            hidden = self.cell.coefficients(self.params, x[:, :1])[0].shape[-1]
+        return in_blocks.outputs(
+            self._run, self.params, x, hidden, step_norms, last_step_only=last_step_only
+        )
 
     def states(self, x: Tensor, taps: State) -> State:
-        h: Tensor = _Scan.apply(*self.cell.coefficients(self.params, x), None, taps[0])
+        h: Tensor = _Scan.apply(*self.cell.coefficients(self.params, x), None, None, taps[0], False)
         return (h,)
+
+    def _run(
+        self,
+        params: Params,
+        x: Tensor,
+        first: Tensor | None,
+        step_norms: Tensor | None,
+        *,
+        last_step_only: bool,
+    ) -> tuple[Tensor, Tensor]:
+        a, b = self.cell.coefficients(params, x)
+        h: Tensor = _Scan.apply(a, b, first, step_norms, None, last_step_only)
+        return h, h[:, -1]
 
 
 class _Scan(torch.autograd.Function):
-    """h [M, T, B, H] from a and b; gradients of a, b, of step norms [M, T, B], and at states."""
+    """h [M, T, B, H], or its last step, from a, b and the state before them (None: zeros).
+
+    Gradients of a, b, of that state, of step norms [M, T, B], and at states.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, a: Tensor, b: Tensor, step_norms: Tensor | None, tap: Tensor | None
+        ctx: Any,
+        a: Tensor,
+        b: Tensor,
+        first: Tensor | None,
+        step_norms: Tensor | None,
+        tap: Tensor | None,
+        last_step_only: bool,
     ) -> Tensor:
         # imported here, since importing the compiler is slow
         from study.kernels.native import scan
 
-        a, b = a.contiguous(), b.contiguous()
-        h = torch.empty_like(b)
-        for parts in zip(*map(_rows, (a, b, h)), strict=True):
+        a, b, h = a.contiguous(), b.contiguous(), torch.empty_like(b, memory_format=CONTIGUOUS)
+        first = torch.zeros_like(b[:, 0]) if first is None else first.contiguous()
+        for parts in zip(_rows(a), _rows(b), _row(first), _rows(h), strict=True):
             scan.forward(*parts)
-        ctx.save_for_backward(a, h)
-        return h
+        ctx.save_for_backward(a, first, h)
+        return h[:, -1:].clone() if last_step_only else h
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         from study.kernels.native import scan
 
-        a, h = ctx.saved_tensors
-        dh = grads[0].clone(memory_format=torch.contiguous_format)
-        da = torch.empty_like(a)
-        for parts in zip(*map(_rows, (a, h, dh, da)), strict=True):
+        a, first, h = ctx.saved_tensors
+        given, carry = grads[0].contiguous(), torch.zeros_like(first)
+        dh, da = torch.empty_like(h), torch.empty_like(a)
+        every = zip(
+            *(_rows(a), _row(first), _rows(h), _rows(given), _row(carry), _rows(dh), _rows(da)),
+            strict=True,
+        )
+        for parts in every:
             scan.backward(*parts)
         wants = ctx.needs_input_grad
-        return da, dh, squared_norms(dh) if wants[2] else None, dh if wants[3] else None
+        norms = squared_norms(dh) if wants[3] else None
+        return da, dh, carry if wants[2] else None, norms, dh if wants[4] else None, None
 
 
 def _rows(value: Tensor) -> list[Any]:
     """Of each member [T, B·H]."""
     return [member.detach().flatten(1).numpy() for member in value]
+
+
+def _row(value: Tensor) -> list[Any]:
+    """Of each member [B·H]."""
+    return [member.detach().flatten().numpy() for member in value]
