@@ -13,6 +13,7 @@ from study.kernels.step_norms import STEP_NORMS
 
 WHOLE = 2**22  # most values of a state over all steps of a member that are computed at once
 BLOCK = 2**18  # those of a block: what it computes stays in a cache
+X, FIRST, NORMS = "/x", "/first", "/norms"  # beside the names of parameters
 
 
 class Run(Protocol):
@@ -68,41 +69,47 @@ class _Blocks(torch.autograd.Function):
         step_norms: Tensor | None,
         *values: Tensor,
     ) -> Tensor:
-        params = dict(zip(names, values, strict=True))
-        found, states = list[Tensor](), list[Tensor]()
-        for part in x.split(block, dim=1):
-            first = states[-1] if states else None
+        params, parts = dict(zip(names, values, strict=True)), x.split(block, dim=1)
+        # one tensor each, made at once: pieces among what is thrown away would hold its memory
+        states = found = x.new_empty(0)
+        for number, part in enumerate(parts):
+            first = states[number - 1] if number else None
             h, state = run(params, part, first, None, last_step_only=last_step_only)
-            states.append(state.clone())
-            found = [h] if last_step_only else [*found, h]
+            if not number:
+                states = state.new_empty(len(parts), *state.shape)
+                steps = 1 if last_step_only else x.shape[1]
+                found = h.new_empty(len(h), steps, *h.shape[2:])
+            states[number] = state
+            at = 0 if last_step_only else number * block
+            found[:, at : at + h.shape[1]] = h
         ctx.run, ctx.names, ctx.block, ctx.last_step_only = run, names, block, last_step_only
         ctx.norms = step_norms is not None
-        ctx.save_for_backward(x, *values, *states[:-1])
-        return torch.cat(found, dim=1)
+        ctx.save_for_backward(x, states, *values)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, *rest = ctx.saved_tensors
-        values, states = rest[: len(ctx.names)], [None, *rest[len(ctx.names) :]]
+        x, after, *values = ctx.saved_tensors
+        states = [None, *after[:-1]]
         totals: list[Tensor | None] = [None] * len(values)
-        of_x, of_norms, carry = [], [], None
-        parts = x.split(ctx.block, dim=1)
+        wants, carry = ctx.needs_input_grad, None
+        dx = torch.zeros_like(x) if wants[4] else None
+        norms = x.new_zeros(x.shape[:3], dtype=torch.float64) if wants[5] else None
+        parts = list(range(0, x.shape[1], ctx.block))
         given: list[Tensor | None] = list(grads[0].split(ctx.block, dim=1))
         while len(given) < len(parts):  # of the last step alone: one part
             given.insert(0, None)
-        for part, first, dh in reversed(list(zip(parts, states, given, strict=True))):
-            found = _block(ctx, part, first, values, dh, carry)
-            carry = found.pop("first")
-            of_x.append(found.pop("x"))
-            norms = found.pop("norms")
-            of_norms.append(part.new_zeros(part.shape[:3]).double() if norms is None else norms)
+        for start, first, dh in reversed(list(zip(parts, states, given, strict=True))):
+            here = slice(start, start + ctx.block)
+            found = _block(ctx, x[:, here], first, values, dh, carry)
+            carry = found[FIRST]
+            for whole, part in ((dx, found[X]), (norms, found[NORMS])):
+                if whole is not None and part is not None:
+                    whole[:, here] = part
             for number, name in enumerate(ctx.names):
                 one, total = found[name], totals[number]
                 totals[number] = one if total is None else total if one is None else total + one
-        wants = ctx.needs_input_grad
-        dx = torch.cat(of_x[::-1], dim=1) if wants[4] else None  # type: ignore[arg-type]
-        of_steps = torch.cat(of_norms[::-1], dim=1) if wants[5] else None
-        return None, None, None, None, dx, of_steps, *totals
+        return None, None, None, None, dx, norms, *totals
 
 
 def _block(
@@ -121,14 +128,14 @@ def _block(
             for name, value, want in zip(ctx.names, values, wanted, strict=True)
         }
         leaves: dict[str, Tensor] = {name: one for name, one in params.items() if one.requires_grad}
-        x = leaves["x"] = x.detach().requires_grad_(ctx.needs_input_grad[4])
+        x = leaves[X] = x.detach().requires_grad_(ctx.needs_input_grad[4])
         if first is not None:
-            first = leaves["first"] = first.detach().requires_grad_()
+            first = leaves[FIRST] = first.detach().requires_grad_()
         norms = None
         if ctx.norms:
             members, steps, batch, _ = x.shape
             norms = torch.zeros(members, steps, batch, dtype=torch.float64).requires_grad_()
-            leaves["norms"] = norms
+            leaves[NORMS] = norms
         h, state = ctx.run(params, x, first, norms, last_step_only=ctx.last_step_only)
         ends = [(h, dh), (state, carry)]
         ends = [(value, grad) for value, grad in ends if grad is not None]
@@ -139,7 +146,4 @@ def _block(
             [grad for _, grad in ends],
             allow_unused=True,
         )
-    return {
-        **dict.fromkeys([*ctx.names, "x", "first", "norms"]),
-        **dict(zip(into, found, strict=True)),
-    }
+    return {**dict.fromkeys([*ctx.names, X, FIRST, NORMS]), **dict(zip(into, found, strict=True))}
