@@ -31,12 +31,14 @@ DRAWN = (
     "noiseless_memory",
     "orthogonal_copies",
     "parity",
+    "recall",
     "regularizers",
     "temporal_order",
     "text",
 )
 FEWER = {
     "length": ["task.examples=40", "task.steps=30,60"],
+    "recall": ["task.pairs=2,3"],
     # its 120 points of up to 200 steps take a minute
     "thresholds": ["cell=rnn", "task=temporal_order"],
 }

@@ -17,6 +17,7 @@ from study.tasks.digits import Digits
 from study.tasks.moving_digits import HEADINGS, MovingDigits
 from study.tasks.noiseless_memory import NoiselessMemory
 from study.tasks.parity import Parity
+from study.tasks.recall import Recall
 from study.tasks.shared.losses import correct, cross_entropy, squared_error
 from study.tasks.temporal_order import TemporalOrder
 from tests.support.helpers import MinGRU, point, run
@@ -170,6 +171,27 @@ def test_the_memoryless_baseline_of_noiseless_memory():
     assert (x[:, 4:14] == 2).all()
     assert (x[:, 14] == 3).all()
     assert (y[:, :15] == 2).all()
+
+
+def test_recall_asks_once_for_every_pair_that_it_shows():
+    """And a constant scores its memoryless baseline, counting values without keys more."""
+    task = Recall(pairs=8, keys=16, lag=None, examples=2000, solved=0.99)
+    test = one(task.split("test"))
+    keys, values = test.x[0, ..., :16].argmax(-1), test.x[0, ..., 16:]
+    assert (test.x[0, ..., :16].sum(-1) == 1).all() and not values[:, 8:].any()
+    assert (test.y[0, :, :8] == 8).all()
+    for key, value, y in zip(
+        keys[:50], values[:50, :8].argmax(-1), test.y[0, :50, 8:], strict=True
+    ):
+        shown = dict(zip(key[:8].tolist(), value.tolist(), strict=True))
+        assert len(shown) == 8 and [shown[asked] for asked in key[8:].tolist()] == y.tolist()
+    outputs = torch.full((1, 2000, 16, 9), -50.0)
+    outputs[..., :8, 8] = 50.0
+    outputs[..., 8:, :8] = 0.0
+    assert float(task.loss(outputs, test)) == pytest.approx(task.facts.baseline_loss, rel=1e-4)
+    assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.01)
+    outputs[..., 8:, :8] = values.sum(1)[None, :, None]
+    assert float(task.metric(outputs, test).mean()) == pytest.approx(0.33, abs=0.01)
 
 
 def test_parity_is_the_exclusive_or_of_all_bits_so_far():

@@ -26,7 +26,9 @@ class LinearCell(Cell):
 
     @abstractmethod
     def coefficients(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
-        """a and b, each [M, T, B, H], for x [M, T, B, D]."""
+        """a and b, each [M, T, B, H], for x [M, T, B, D]: every step by itself, as long sequences
+        come in blocks of steps.
+        """
 
     def named_gates(self, kept: Tensor) -> Mapping[str, Tensor]:
         """Gates [M, B, H] of a step that keeps the share a = `kept`; default: none."""
