@@ -121,6 +121,8 @@ class Cell(ABC):
     states: tuple[str, ...] = ("h",)
     keep: Mapping[str, int] = {}
     activation: Callable[[Tensor], Tensor] | None = None
+    # Raised where the numbers of `native` change: points trained by it then get new ids.
+    native_version: int = 1
 
     @abstractmethod
     def shapes(self, inputs: int, hidden: int) -> tuple[Parameter, ...]:

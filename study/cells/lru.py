@@ -25,6 +25,7 @@ class LRU(Cell):
     """
 
     states = ("h", "re", "im")
+    native_version = 2
 
     def __init__(self, *, r_min: float, r_max: float, largest_phase: float) -> None:
         allowed = f"at least 0 and less than r_max = {r_max}, which is at most 1"

@@ -133,6 +133,14 @@ class Setup:
         return found
 
     @property
+    def versioned_kernel(self) -> str:
+        """The kernel with the version of the numbers that the cell's class gives it."""
+        if self.kernel != "native":
+            return self.kernel
+        version = _cell(json.dumps(self.nodes["cell"])).native_version
+        return self.kernel if version == 1 else f"{self.kernel} {version}"
+
+    @property
     def without_effect(self) -> tuple[str, ...]:
         """Root keys that this point's network does not read; ids leave them out."""
         if "model" not in self.nodes or "trainer" in self.nodes:

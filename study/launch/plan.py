@@ -400,7 +400,7 @@ def _point(combination: Combination, given: Mapping[str, Any], there: Collection
     id_of = functools.partial(
         identity,
         data_hash=setup.task.data_hash(),
-        kernel=setup.kernel,
+        kernel=setup.versioned_kernel,
         device_type=setup.device,
         read_by=setup.task.read_by,
         later={key: later_of(node) for key, node in setup.nodes.items()},

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import study
+from study.cells.mingru import MinGRU
 from study.config.canonical import typed
 from study.new import create
 from study.records import StudyError
@@ -97,3 +98,19 @@ def test_what_trains_is_part_of_the_identity(tmp_path: Path):
     assert study.plan(None, "tracker=[]", executor="slurm", seed=0).points[0].id in {
         ours.points[0].id
     }
+
+
+def test_points_of_a_compiled_cell_whose_numbers_changed_are_others(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def ids() -> list[str]:
+        return [
+            study.plan(None, "tracker=[]", f"kernel={kernel}", cell=cell, seed=0).points[0].id
+            for cell in ("mingru", "lstm")
+            for kernel in ("native", "reference")
+        ]
+
+    now = ids()
+    monkeypatch.setattr(MinGRU, "native_version", MinGRU.native_version + 1)
+    changed = [one != other for one, other in zip(now, ids(), strict=True)]
+    assert changed == [True, False, False, False]

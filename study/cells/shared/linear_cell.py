@@ -24,6 +24,8 @@ class LinearCell(Cell):
     memory allows.
     """
 
+    native_version = 2
+
     @abstractmethod
     def coefficients(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor]:
         """a and b, each [M, T, B, H], for x [M, T, B, D]: every step by itself, as long sequences
