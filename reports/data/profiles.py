@@ -12,6 +12,7 @@ from study.records import NETWORK
 VALUES = ["log10_mean", "log10_p10", "log10_p90"]
 SPREAD = {"lowest": "min", "highest": "max"}  # over points
 COUNTS = ["n", "n_zero", "n_nonfinite"]
+ALL_STATES = "s"  # in column `state`: those of a layer that has several, together
 
 
 def transport(profile: pd.DataFrame) -> pd.DataFrame:
@@ -88,15 +89,16 @@ def _probed_together(rows: pd.DataFrame) -> pd.DataFrame:
 def losses(
     profile: pd.DataFrame, by: Sequence[str], ended_early: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Gradient of the loss at h by lag and layer, median over points of each combination of `by`.
+    """Gradient of the loss at all states of a layer, by lag and layer, median over the points of
+    each combination of `by`: an output that nothing feeds back has no gradient of later losses.
 
     The last probe of the points `ended_early`, by id, has the stage of the others' last one.
     Columns by…, above (layers between this one and the loss: 0 is the top one), stage, update, lag,
     the VALUES, lowest and highest log10_mean of a point (−∞: exactly 0), zero, bad, points.
     """
-    rows = profile[
-        (profile["probe"] == "loss") & (profile["state"] == "h") & (profile["layer"] != NETWORK)
-    ].copy()
+    rows = profile[(profile["probe"] == "loss") & (profile["layer"] != NETWORK)]
+    joint = rows["state"].eq(ALL_STATES)  # only of layers that have several
+    rows = rows[joint | ~joint.groupby([rows["id"], rows["layer"]]).transform("any")].copy()
     keys = [*by, "above", "stage", "lag"]
     if rows.empty:
         return pd.DataFrame(columns=[*keys, "update", *VALUES, *SPREAD, "zero", "bad", "points"])

@@ -286,6 +286,20 @@ def test_maps_take_medians_over_seeds_at_the_same_update() -> None:
     assert at["points"].tolist() == [3, 3, 3, 1, 1, 1]
 
 
+def test_a_flow_is_of_all_states_of_a_layer_where_it_has_several() -> None:
+    """Of a matrix memory no later loss has a gradient at h, which only reads it."""
+    ends = {"a": FIRST, "b": FIRST}
+    read = profile("loss", ends)
+    plain, read = read[read["id"] == "a"], read[read["id"] == "b"]
+    joint = read.assign(state="s", log10_mean=0.5 * read["log10_mean"])
+    nothing = read.assign(n_zero=10)
+    rows = pd.concat([plain, nothing, joint.assign(state="memory"), joint])
+    found = losses(rows, ["id"])
+    at = found[found["lag"] == 2].groupby("id")["log10_mean"].apply(list)
+    assert at["a"] == [-1.0, -2.0, -3.0]
+    assert at["b"] == [-0.5, -1.0, -1.5]
+
+
 def test_the_last_probe_of_a_flow_is_everybodys_last() -> None:
     ends = {"a": {**FIRST, 350: -9.0}, "b": {**FIRST, 600: -5.0, 800: -6.0, 1000: -7.0}}
     found = losses(profile("loss", ends), ["cell"], {"a"})
