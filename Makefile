@@ -84,6 +84,7 @@ lint: .venv/.ready-dev ## style, types, and which layer may import which
 chaos: .venv/.ready-dev ## a campaign of SIGKILLs over a real sweep, and what it changed: nothing (CHAOS="--kills 300 --seed 1" for more; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.chaos $(CHAOS)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.chaos --trainers $(CHAOS)
+	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.chaos_of_races $(CHAOS)
 
 sceptic: .venv/.ready-dev ## 2,000 random studies of known truth: how often the report's statements are wrong (STUDIES=500 for fewer; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.reports.simulated $(STUDIES)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 
 from study.store import Store, seal
+from study.store.race import read_race, write_race
+from tests.campaigns import chaos_of_races
 from tests.campaigns.chaos import LOOPED, SHORT, campaign, compare
 from tests.support.helpers import point, run
 
@@ -47,3 +51,17 @@ def test_the_comparison_sees_every_difference(tmp_path):
     fewer = run(points[:1], tmp_path / "fewer")
     fewer.write_points_table()
     assert any("instead of" in line for line in compare(calm, Store(fewer.folder)))
+
+
+def test_a_race_that_is_killed_again_and_again_decides_the_same(tmp_path):
+    report = chaos_of_races.campaign(tmp_path, seed=1, kills=4, pause=4.0)
+    assert report.wrong == [], "\n".join(report.lines())
+    assert sum(report.kills.values()) >= 4
+    assert sum(number for what, number in report.kills.items() if "command" in what) >= 1
+    state = read_race(tmp_path / "race0" / "outputs" / "chaos")
+    (other := tmp_path / "other" / "outputs" / "chaos").parent.mkdir(parents=True)
+    shutil.copytree(tmp_path / "calm" / "outputs" / "chaos", other)
+    state["looks"][1]["standing"][0] = "chosen"
+    write_race(other, state)
+    (difference,) = chaos_of_races.differences(tmp_path / "calm", tmp_path / "other")
+    assert difference.startswith("certain.json: looks is")
