@@ -285,7 +285,7 @@ def _status(args: argparse.Namespace) -> int:
         if not (store.folder / "study.json").exists():
             print("study.json is set aside: the same command writes a new one")
             return 0
-    study = Study(Store(args.folder, without=damaged), stored)
+    study = Study(Store(args.folder, without=damaged), stored, only_counted=True)
     counts = study.grid["status"].value_counts()
     sentences = [f"{counts.get(status, 0)} {status}" for status in study.statuses]
     print(

@@ -24,6 +24,7 @@ from study.design.problems import of_problem
 from study.records import POINTS, SIZES, STATUSES, StudyError
 from study.store import Store
 from study.store.ends import with_ends
+from study.store.race import check_not_held_out
 from study.store.validate import mend
 
 FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they vary
@@ -80,12 +81,18 @@ class Study:
         store: Store,
         points: pd.DataFrame | None = None,
         levels: Mapping[str, Any] | None = None,
+        *,
+        only_counted: bool = False,
     ) -> None:
-        """`points`: the store's points, if they have been read already.
+        """`points`: the store's points, if they have been read already. `only_counted`: no score
+        is read, so a race that holds its test data out does not mind; else StudyError before its
+        end.
 
         `levels`: restricts the study to points with these levels of factors, as if it had declared
         no others (see declaration.restrict).
         """
+        if not only_counted:
+            check_not_held_out(store.folder)
         self.store = store
         self.folders: list[Path] = [conf_folder()]  # folders with YAML: ours, then the user's
         self._tables: dict[str, pd.DataFrame] = {}

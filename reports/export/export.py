@@ -27,6 +27,7 @@ from study.program import command
 from study.records import StudyError
 from study.store import CONFIG, Store
 from study.store.privacy import private
+from study.store.race import check_not_held_out
 
 HERE = Path(__file__).parent.parent / "templates" / "export"
 WRITTEN = ("model.safetensors", "config.json", "example.json", "model.py", "README.md", FILE)
@@ -73,6 +74,7 @@ def export(study_folder: Path, point: str, to: Path | None) -> Path:
     weights, an encoder or a readout that model.py does not have, or a cell whose source is not
     there.
     """
+    check_not_held_out(study_folder)
     store = Store(study_folder)
     record = store.study()
     id = find(store, point)

@@ -87,6 +87,7 @@ class Certain:
     max_hours: float | None = MISSING
     spending: str = MISSING
     examples: bool = MISSING
+    holdout: bool = MISSING
     confirm: bool = MISSING
 
 

@@ -51,6 +51,9 @@ def certain(loader: ConfigLoader, config_name: str, sweep: Sweep, experiment: st
             print_line(console, line)
         return OK
     say(plan, question_words(race))
+    if race.settings["holdout"] and read_race(plan.folder) is None:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        write_race(plan.folder, race.state([], stored_points(plan, Store(plan.folder), []), None))
     return Running(command, race, command.composed(race)).to_the_end()
 
 
@@ -180,6 +183,8 @@ class Running:
         if race.question.between:
             state["behind"] = race.behind(self.looks, race.values(points))
         write_race(plan.folder, state)
+        if race.settings["holdout"] and plan.settings.trackers:
+            run(plan)  # sends what waited for the end
         for line in end_words(race, state):
             say(plan, line)
         if race.settings["confirm"] and race.question.between and ended is None:

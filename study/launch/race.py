@@ -140,6 +140,7 @@ class Race:
         used = points[points["seed"].isin(self.seeds)]
         return {
             "asked": self.asked,
+            "holdout": bool(self.settings["holdout"]),
             "metric": self.facts.metric,
             "higher_is_better": bool(self.sign > 0),
             "examples": self.examples,

@@ -29,6 +29,7 @@ from study.launch.console import print_line
 from study.machine.orphans import end
 from study.machine.processes import start
 from study.store import Damaged, Store
+from study.store.race import held_out
 
 START_SECONDS = 300.0  # for its process to start: slow imports are not the tracker's fault
 SHOWN_AFTER = 2.0  # seconds of waiting for trackers at the end, after which that is shown
@@ -47,7 +48,11 @@ class Trackers:
         ]
 
     def send(self, store: Store, ids: Iterable[str], tags: Sequence[str] = ()) -> None:
-        """Send stored points to every tracker; failed points are skipped there."""
+        """Send stored points to every tracker; failed points are skipped there, and all that a
+        race holds out wait for its end.
+        """
+        if self.sinks and held_out(store.folder):
+            return
         for id in ids:
             for sink in self.sinks:
                 sink.queue.put((id, str(store.folder), tuple(tags)))

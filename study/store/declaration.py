@@ -15,7 +15,7 @@ from study.store.validate import mend, wrong_study
 NAME = "study.json"
 ADOPTED = "adopted"  # in a fingerprint: the runs were trained elsewhere (study.adopt)
 # What a study's folder may hold before its study.json; so may the partial file of another launch.
-EARLIER = ("search", "wandb", "leases", "jobs")
+EARLIER = ("search", "wandb", "leases", "jobs", "certain.json")
 
 
 class Declaration:

@@ -33,6 +33,27 @@ def read_race(folder: Path | str) -> dict[str, Any] | None:
     return dict(found)
 
 
+def held_out(folder: Path | str) -> bool:
+    """Whether test scores of this folder's study wait for the end of its race
+    (study.certain.holdout).
+    """
+    try:
+        state = read_race(folder) or {}
+    except StudyError:
+        return False  # `python -m reports status` names what is damaged
+    return bool(state.get("holdout")) and state["ended"] == "running"
+
+
+def check_not_held_out(folder: Path | str) -> None:
+    """Raise StudyError while test scores wait for the end of a race."""
+    if held_out(folder):
+        raise StudyError(
+            f"{folder}: its test scores are not shown before its race is over"
+            " (study.certain.holdout). `make certain` goes on with it, and `python -m reports"
+            " status` counts its points"
+        )
+
+
 AGAIN = "Remove it and start the race again: it is made from the stored points"
 
 

@@ -7,20 +7,25 @@ import json
 import random
 import zlib
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from rich.console import Console
 
 import study.launch.certain as command
 from reports.analysis.race import cost_text, end_text, error_text, question_text, race_of
 from reports.battery import check_section
 from reports.data.study import Study
+from reports.export.export import export
 from reports.sections.race import Race
 from study.config.compose import read_sweep
 from study.config.paths import conf_folder
 from study.hydra_plugins import register
 from study.launch.run import INTERRUPTED, OK, SOME_FAILED, declare
+from study.launch.trackers import Trackers
 from study.records import StudyError
 from study.store import PointRecord, Store
 from study.store.race import read_race
@@ -142,6 +147,34 @@ def test_hours_end_a_race_and_more_hours_go_on(loader, trained, tmp_path, capsys
     assert read_race(tmp_path / "quick")["ended"] == "answered" and len(trained) == 11
 
 
+def test_test_scores_wait_for_the_end_of_a_race_that_holds_them_out(
+    loader, trained, tmp_path, monkeypatch
+):
+    sent: list[int] = []
+
+    def train_and_send(plan, stop=None):
+        status, store = made_up(plan, trained, stop), Store(plan.folder)
+        trackers, sink = Trackers({}, "", plan.folder, Console(), 1.0), SimpleQueue()
+        trackers.sinks = [SimpleNamespace(queue=sink)]
+        trackers.send(store, store.ids())
+        sent.append(sink.qsize())
+        return status
+
+    asked = ["study.certain.holdout=true", "tracker=[csv]"]
+    monkeypatch.setattr(command, "run", lambda plan: train_and_send(plan, 5))
+    assert start(loader, tmp_path, *asked) == INTERRUPTED
+    store = Store(tmp_path / "quick")
+    with pytest.raises(StudyError, match="not shown before its race is over"):
+        Study(store)
+    with pytest.raises(StudyError, match="not shown before its race is over"):
+        export(store.folder, store.ids()[0], None)
+    assert len(Study(store, only_counted=True).grid) == 9
+    monkeypatch.setattr(command, "run", train_and_send)
+    assert start(loader, tmp_path, *asked) == OK
+    assert sent == [0, 0, 0, 11], "after the end, what waited for it"
+    assert Study(store).grid["score"].notna().all()
+
+
 def test_points_without_a_result_hold_a_look_up(loader, trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "run", lambda plan: made_up(plan, trained, failed=0.02))
     assert start(loader, tmp_path) == SOME_FAILED
@@ -201,11 +234,14 @@ def test_the_command_trains_decides_and_confirms(tmp_path):
         "study",
         *["-m", "experiment=quick", "hydra/sweeper=certain", "cell=rnn,lstm", "seed=0,1"],
         *["initializer=orthogonal", "updates=20", "hidden=8", "batch=32", "validate_every=10"],
-        *["tracker=[]", "executor.workers=1", "health.stages=[0,1]", "study.confirm.seeds=2"],
+        *["tracker=[csv]", "study.certain.holdout=true", "executor.workers=1"],
+        *["health.stages=[0,1]", "study.confirm.seeds=2"],
         *["study.certain.max_seeds=3", "study.certain.delta=1"],
     )
     assert ran.returncode == OK, ran.stdout + ran.stderr
     state = read_race(tmp_path / "outputs" / "quick")
     assert state["ended"] == "answered" and state["looks"][0]["seeds"] == 2
+    rows = (tmp_path / "outputs" / "quick" / "csv" / "points.csv").read_text().splitlines()
+    assert len(rows) == 1 + state["runs"], "the tracker has heard what waited for the end"
     fresh = Store(tmp_path / "outputs" / "quick" / "quick-confirm").points()
     assert sorted(fresh["seed"].unique()) == [3, 4], "2 would have been the race's own"
