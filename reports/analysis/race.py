@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.data.study import Study
-from reports.formatting import count, levels, listing, percent, score_number
+from reports.formatting import count, levels, listing, percent, plus_minus, score_number
 from study.records import StudyError
 from study.store.race import read_race
 
@@ -22,7 +22,8 @@ class Raced:
     arm: int  # of the page; -1 if this page has no such recipe
     label: str
     seeds: int
-    mean: float
+    mean: float  # of an arm that the race names, less what that flatters it by
+    adjusted: bool
     low: float
     high: float
     standing: str
@@ -46,6 +47,13 @@ class RaceOfStudy:
     @property
     def between(self) -> bool:
         return self.state["asked"]["decide"] in ("best", "top")
+
+    @property
+    def adjusted(self) -> Sequence[float | None]:
+        """Means of the recipes that the race names, less what that flatters them by; None for
+        others, and before the end.
+        """
+        return list((self.state.get("adjusted") or {"means": [None] * len(self.labels)})["means"])
 
     @property
     def measure(self) -> str:
@@ -80,7 +88,8 @@ def _read(study: Study) -> RaceOfStudy | None:
         numbers.append(arm)
         labels.append(label)
     looks = state["looks"]
-    last, made = looks[-1], []
+    race = RaceOfStudy(state, made := [], numbers, labels)
+    last, adjusted = looks[-1], race.adjusted
     for place, label in enumerate(labels):
         own_look = next(at for at in range(len(looks)) if looks[at]["n"][place] == last["n"][place])
         made.append(
@@ -88,7 +97,8 @@ def _read(study: Study) -> RaceOfStudy | None:
                 numbers[place],
                 label,
                 last["n"][place],
-                _number(last["mean"][place]),
+                _number(last["mean"][place] if adjusted[place] is None else adjusted[place]),
+                adjusted[place] is not None,
                 _number(last["low"][place]),
                 _number(last["high"][place]),
                 last["standing"][place],
@@ -99,7 +109,7 @@ def _read(study: Study) -> RaceOfStudy | None:
     sign = 1 if state["higher_is_better"] else -1
     order = {CHOSEN: 0, RACING: 1, OUT: 2} if state["asked"]["decide"] in ("best", "top") else {}
     made.sort(key=lambda one: (order.get(one.standing, 0), -one.seeds, -sign * one.mean))
-    return RaceOfStudy(state, made, numbers, labels)
+    return race
 
 
 def _behind(behind: Mapping[str, Any], place: int) -> tuple[float, float] | None:
@@ -186,6 +196,33 @@ def cost_text(race: RaceOfStudy) -> str:
             " and spreads as found here."
         )
     return text
+
+
+def chosen_text(study: Study) -> str:
+    """The recipes that a race chose, for the first screen; "" without one that has ended."""
+    race = race_of(study)
+    chosen = [one for one in race.arms if one.standing == CHOSEN] if race is not None else []
+    if race is None or not chosen or race.state["ended"] == "running":
+        return ""
+    means = [f"{one.label} ({plus_minus(one.mean, one.low, one.high)})" for one in chosen]
+    return (
+        f"A race by {race.measure} chose {_some(means)}; what being chosen flatters by is taken"
+        " off, and the interval holds for all its looks and recipes at once."
+    )
+
+
+def adjusted_text(race: RaceOfStudy) -> str:
+    """By how much the mean of a named recipe was lowered; "" before the race's end."""
+    found = race.state.get("adjusted")
+    if not found:
+        return ""
+    named = [one.label for one in race.arms if one.adjusted]
+    way = "lowered" if (found["by"] > 0) == race.state["higher_is_better"] else "raised"
+    return (
+        f"The best of several means is too good on average. That of {_some(named)} is therefore"
+        f" {way} by {score_number(abs(found['by']))}, by which simulated races with such means are"
+        " too good."
+    )
 
 
 def error_text(race: RaceOfStudy) -> str:

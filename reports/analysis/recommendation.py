@@ -10,6 +10,7 @@ from reports.analysis.arms import has_rule, ranked, score_words, with_interval
 from reports.analysis.by_problem import MANY, nothing_to_choose
 from reports.analysis.confirmation import confirmation
 from reports.analysis.flattery import flattery
+from reports.analysis.race import chosen_text
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, most_often_first, quickest, recipes
 from reports.data.study import Problem, Study
 from reports.formatting import count, known, levels, listing, number, score_number, short_name
@@ -47,7 +48,8 @@ def sure_words(study: Study, arms: pd.DataFrame) -> str:
                 on = f"On {problem.name}: " if problem.name else ""
                 quick = _quickest(study, by_arm, found)
                 said.append(f"{on}{lead}{quick}{_ahead(study, by_arm, found)}")
-    return " ".join([*said, *_flattered(study)])
+    raced = chosen_text(study)
+    return " ".join([*said, *_flattered(study), *([raced] if raced else [])])
 
 
 def _nothing_to_choose(every: Sequence[tuple[Problem, Recipe]]) -> bool:

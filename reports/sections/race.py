@@ -12,6 +12,7 @@ from reports.analysis.race import (
     OUT,
     Raced,
     RaceOfStudy,
+    adjusted_text,
     cost_text,
     end_text,
     error_text,
@@ -57,7 +58,7 @@ class Race:
         answer = f"{question_text(race)} {end_text(race)}{why_text(race)}"
         blocks: list[object] = [
             Prose(answer),
-            Prose(f"{cost_text(race)} {error_text(race)}"),
+            Prose(f"{cost_text(race)} {error_text(race)} {adjusted_text(race)}".strip()),
             self._figure(race),
         ]
         if not race.between:
@@ -111,7 +112,8 @@ def _table(race: RaceOfStudy) -> Table:
 def _notes(race: RaceOfStudy) -> str:
     return (
         "Intervals hold at every look and for all recipes at once, whenever the race ended; they"
-        " are wider than those of other sections, which are about one recipe and fixed seeds."
+        " are wider than those of other sections, which are about one recipe and fixed seeds. The"
+        " mean of a chosen recipe is the adjusted one."
     )
 
 
@@ -199,6 +201,8 @@ def _bar(axis, race: RaceOfStudy, place: int, arm: int, y: int) -> None:
     if look["n"][arm] < look["seeds"] or look["mean"][arm] is None:
         return  # it had left the race before
     mean, low, high = (look[key][arm] for key in ("mean", "low", "high"))
+    if place == len(race.looks) - 1 and race.adjusted[arm] is not None:
+        mean = race.adjusted[arm]
     standing = look["standing"][arm] if race.between else "racing"
     colour = COLOURS.get(standing, SLOTS[0])
     text = f"{race.labels[arm]}, {count(look['seeds'], 'seed')}: {_words(mean, low, high)}"

@@ -86,6 +86,7 @@ class Certain:
     max_seeds: int = MISSING
     max_hours: float | None = MISSING
     spending: str = MISSING
+    dropping: str = MISSING
     examples: bool = MISSING
     holdout: bool = MISSING
     confirm: bool = MISSING

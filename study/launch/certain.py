@@ -181,6 +181,7 @@ class Running:
         state = race.state(self.looks, points, ended)
         state["simulated"] = _simulated(race, last)
         if race.question.between:
+            state["adjusted"] = race.adjusted(self.looks)
             state["behind"] = race.behind(self.looks, race.values(points))
         write_race(plan.folder, state)
         if race.settings["holdout"] and plan.settings.trackers:

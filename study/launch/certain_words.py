@@ -98,6 +98,13 @@ def end_words(race: Race, state: Mapping[str, Any]) -> list[str]:
         )
     else:
         lines.append(f"{runs} runs")
+    if question.between:
+        by = state["adjusted"]["by"]
+        way = "lowered" if (by > 0) == state["higher_is_better"] else "raised"
+        lines.append(
+            f"the mean of what the race names is {way} by {abs(by):.2g}, by which simulated races"
+            " with such means are too good; intervals hold at all looks and for all arms at once"
+        )
     lines.append(
         f"promised: wrong in at most {100 * question.alpha:g} % of races; simulated with these"
         f" means and spreads, {100 * state['simulated']['wrong']:.1f} % were wrong, and"
@@ -124,8 +131,9 @@ def _answer(race: Race, state: Mapping[str, Any]) -> str:
         by = {word: [] for word in ("chosen", "racing", "out")}  # type: dict[str, list[str]]
         order = np.argsort([-race.sign * (mean or 0.0) for mean in last["mean"]])
         for arm in order:
-            low, high = last["low"][arm], last["high"][arm]
+            low, high, mean = last["low"][arm], last["high"][arm], state["adjusted"]["means"][arm]
             span = f" ({low:.3g} to {high:.3g})" if low is not None and high is not None else ""
+            span = f": {mean:.3g}{span}" if span and mean is not None else span
             by[last["standing"][arm]].append(f"{_name(race, int(arm))}{span}")
         said = [f"chosen: {_listing(by['chosen'])}"] if by["chosen"] else []
         close = f"not better by more than {race.question.delta:g}, and not told apart"

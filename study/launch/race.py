@@ -25,6 +25,7 @@ from study.launch.arms import (
 )
 from study.launch.describe import weights_of
 from study.launch.plan import Plan
+from study.racing.adjusted import flattery, named
 from study.racing.declared import NODE, question_of
 from study.racing.intervals import Arms, weighted_bounds
 from study.racing.question import Question
@@ -35,6 +36,7 @@ from study.store import Store
 
 WORDS = {0: "racing", 1: "out", 2: "chosen"}  # of arms
 VERDICTS = {0: "undecided", 1: "above", 2: "below", 3: "too small to matter", 4: "out of reach"}
+ADJUSTED_BY, SEED = 200, 2026  # simulated races a round
 ENDS = {0: "running", 1: "answered", 2: "spent", 3: "out of reach"}
 
 
@@ -160,7 +162,7 @@ class Race:
             return None
         if question.between:
             best = np.argsort(-np.nan_to_num(last.arms.mean, nan=-np.inf))[:2]
-            return float(question.z[-1][question.arms] * np.sqrt(noise[best].sum()))
+            return float(question.z_close[-1][question.arms] * np.sqrt(noise[best].sum()))
         return float(question.z[-1][0] * np.sqrt((noise @ question.matrix.T**2).max()))
 
     def _look(self, now: Look, place: int, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
@@ -188,6 +190,15 @@ class Race:
             "verdicts": [VERDICTS[int(one)] for one in now.verdicts],
             "ended": ENDS[int(now.ended)],
         }
+
+    def adjusted(self, looks: Sequence[Look]) -> dict[str, Any]:
+        """What being named flatters an arm by, simulated, and the means of those that the race
+        names less that: [arms], None for the others.
+        """
+        arms = looks[-1].arms
+        excess = flattery(self.question, arms, races=ADJUSTED_BY, seed=SEED)
+        means = np.where(named(looks), arms.mean - excess, np.nan)
+        return {"by": excess, "means": [_plain(self.sign * one) for one in means]}
 
     def behind(self, looks: Sequence[Look], values: np.ndarray) -> dict[str, Any]:
         """By how much the first arm is better than each: number of the first, low, high."""

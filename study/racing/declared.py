@@ -53,7 +53,8 @@ def question_of(
     over the arms of each declared contrast.
     """
     decide, by, delta = settings["decide"], settings["by"], settings["delta"]
-    for key, allowed in (("decide", DECIDE), ("by", BY), ("spending", SPENDING)):
+    spendings = [(key, SPENDING) for key in ("spending", "dropping")]
+    for key, allowed in (("decide", DECIDE), ("by", BY), *spendings):
         if settings[key] not in allowed:
             raise StudyError(f"{NODE}.{key}: must be {_either(allowed)}, got {settings[key]!r}")
     if not (delta > 0 and math.isfinite(delta)):
@@ -89,6 +90,7 @@ def question_of(
         delta=delta,
         looks=planned_looks(settings, declared),
         spending=settings["spending"],
+        dropping=settings["dropping"],
         top=settings["top"] if decide == "top" else 1,
         threshold=sign * settings["threshold"] if decide == "threshold" else 0.0,
         weights=weights,

@@ -21,7 +21,8 @@ class Question:
     `alpha`: probability of any wrong decision. `delta`: the difference that matters, or the
     half-width wanted. `top`: how many arms are sought. `weights`: of each comparison over the arms,
     where the question is not between arms; of a threshold, comparisons are single arms minus it.
-    `shares`: values are 0 or 1. Larger values are better.
+    `shares`: values are 0 or 1. Larger values are better. `dropping` says when alpha is spent on
+    arms that leave a race between arms, and `spending` when on all else.
     """
 
     decide: str
@@ -30,6 +31,7 @@ class Question:
     delta: float
     looks: tuple[int, ...]
     spending: str
+    dropping: str
     top: int = 1
     threshold: float = 0.0
     weights: tuple[tuple[float, ...], ...] = field(default=())
@@ -46,17 +48,33 @@ class Question:
 
     @functools.cached_property
     def z(self) -> np.ndarray:
-        """Critical z [looks, members]: of a family with so many members, at each look.
+        """Critical z [looks, members] of what is shown to differ: of a family with so many members,
+        at each look.
 
         Members are the arms that are compared pair by pair, of which one or none needs no test
         (inf); or else the comparisons, whose levels add up to alpha (Bonferroni).
         """
         if self.between:
-            levels = [level_of_pairs(members, self.alpha) for members in range(2, self.arms + 1)]
-            found = [self._boundaries(level) for level in levels]
-            none = [np.inf] * len(self.looks)
-            return np.array([none, none, *found]).T
-        return np.array([self._boundaries(self.alpha / len(self.matrix))]).T
+            return self._by_members(self.dropping)
+        return np.array([self._boundaries(self.spending, self.alpha / len(self.matrix))]).T
 
-    def _boundaries(self, level: float) -> tuple[float, ...]:
-        return by_spending(self.spending, level, tuple(map(float, self.looks)))
+    @functools.cached_property
+    def z_close(self) -> np.ndarray:
+        """Critical z [looks, members] of what is shown to be no better by more than delta.
+
+        That can only be wrong of an arm that is worse than a sought one, in one direction, and
+        never of arms that tie, which is what `z` is for. So it is enough that the levels of single
+        sides add up to alpha over all arms (Hsu 1981, comparisons with the best; Bonferroni),
+        however many have left; or over the pairs of those left, if they are few.
+        """
+        one_sided = self.alpha / (self.arms * self.top)
+        every = self._boundaries(self.spending, 2 * one_sided)
+        return np.minimum(self._by_members(self.spending), np.array(every)[:, None])
+
+    def _by_members(self, spending: str) -> np.ndarray:
+        levels = [level_of_pairs(members, self.alpha) for members in range(2, self.arms + 1)]
+        none = [np.inf] * len(self.looks)
+        return np.array([none, none, *(self._boundaries(spending, level) for level in levels)]).T
+
+    def _boundaries(self, spending: str, level: float) -> tuple[float, ...]:
+        return by_spending(spending, level, tuple(map(float, self.looks)))

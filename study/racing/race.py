@@ -78,8 +78,9 @@ def _between(question: Question, before: Look, arms: Arms, place: int) -> Look:
     first = _first(arms.mean, left, open_places)
     rest = left & ~first
     pairs = first[..., :, None] & rest[..., None, :]
-    # -bounds[i, j] is by how much j may be better than i.
-    close = np.where(pairs, -bounds, -np.inf).max((-1, -2)) <= question.delta
+    # -ahead[i, j] is by how much j may be better than i.
+    ahead = _among(left, pair_bounds(arms, question.z_close[place][members]))
+    close = np.where(pairs, -ahead, -np.inf).max((-1, -2)) <= question.delta
     done = (open_places == 0) | (left.sum(-1) <= open_places)
     answered = done | close
     hopeless = ~answered & _hopeless_pairs(question, arms, left, pairs)
@@ -97,14 +98,14 @@ def _hopeless_pairs(
     members = left.sum(-1)
     last, z = len(question.looks) - 1, np.full(members.shape, LIKELY)
     most = pair_bounds(arms.with_seeds(question.looks[-1]), question.z[last][members])
+    best = pair_bounds(arms.with_seeds(question.looks[-1]), question.z_close[last][members])
     difference = arms.mean[..., :, None] - arms.mean[..., None, :]
     # Where noise of the examples would end up is fixed, and no seed moves a difference by it.
     by_seeds = pair_bounds(replace(arms, noise=np.zeros(arms.n.shape)), z)
     with np.errstate(invalid="ignore"):
         reach = np.maximum(-by_seeds, -np.swapaxes(by_seeds, -1, -2))  # most of |difference|
-        limit = difference - most
-        stuck = (reach <= limit) | ~pairs
-        wide = (np.where(pairs, limit, -np.inf) > question.delta).any((-1, -2))
+        stuck = (reach <= difference - most) | ~pairs
+        wide = (np.where(pairs, difference - best, -np.inf) > question.delta).any((-1, -2))
     return stuck.all((-1, -2)) & wide
 
 

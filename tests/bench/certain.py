@@ -19,17 +19,21 @@ from pathlib import Path
 import numpy as np
 
 from study.design.ranking import counted
+from study.racing.adjusted import flattery, named
+from study.racing.intervals import Arms
 from study.racing.question import Question
-from study.racing.race import ANSWERED, race, runs
+from study.racing.race import ANSWERED, Look, race, runs
 from study.racing.results import differences, means
 from study.racing.simulated import fixed_seeds, wrong
 from study.store import Store
 
 ALPHA = 0.05
-LOOKS = (3, 4, 5, 6, 8, 10, 13, 16, 20)  # as by default
+LOOKS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20)  # as by default
 MOST = 26  # seeds per arm that a fixed design may take
-SPENDING = "cubic"
-ERROR, COVERAGE, RUNS, RUNS_APART = 0.05, 0.94, 1.05, 0.45  # the bounds
+SPENDING = ("cubic", "linear")  # of dropping arms: the second
+ERROR, COVERAGE, RUNS, RUNS_APART = 0.05, 0.94, 1.05, 0.40  # the bounds
+BIAS = 0.1  # of an adjusted mean, in spreads over seeds, or less than the naive one's
+ADJUSTED, ADJUSTED_BY = 100, 60  # races whose means are adjusted, and races simulated for each
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Result:
     answered: float
     runs: float
     fixed_runs: float
+    bias: tuple[float, float]  # of the means it names, in spreads: naive, adjusted
 
     @property
     def ratio(self) -> float:
@@ -67,13 +72,18 @@ class Result:
         bounds = {
             "wrong decisions": self.error <= ERROR + slack,
             "coverage": min(self.coverage, self.differences) >= COVERAGE - slack,
+            "adjusted means": not abs(self.bias[1]) > max(BIAS, abs(self.bias[0])),
             "runs": self.runs <= max(most * self.fixed_runs, self.fixed_runs + spare),
         }
         return [name for name, kept in bounds.items() if not kept]
 
 
-def simulate(scenario: Scenario, races: int, seed: int, *, against: bool = True) -> Result:
-    """`against`: also find the fixed design that decides as much; else its runs are unknown."""
+def simulate(
+    scenario: Scenario, races: int, seed: int, *, against: bool = True, adjust: int = 0
+) -> Result:
+    """`against`: also find the fixed design that decides as much; else its runs are unknown.
+    `adjust`: races whose named means are adjusted as well.
+    """
     values = scenario.draw(np.random.default_rng(seed), races)
     looks = race(scenario.question, values)
     last = looks[-1]
@@ -94,7 +104,23 @@ def simulate(scenario: Scenario, races: int, seed: int, *, against: bool = True)
         float((last.ended == ANSWERED).mean()),
         float(np.median(runs(looks))),
         scenario.question.arms * (seeds or math.inf),
+        bias(scenario, looks, adjust) if scenario.question.between and adjust else (math.nan,) * 2,
     )
+
+
+def bias(scenario: Scenario, looks: Sequence[Look], races: int) -> tuple[float, float]:
+    """Mean error of the means of the arms that races name: as they are, and adjusted; in mean
+    spreads over seeds.
+    """
+    arms, chosen, found = looks[-1].arms, named(looks), []
+    for one in range(min(races, len(arms.n))):
+        of = Arms(*(part[one] for part in (arms.n, arms.mean, arms.variance, arms.noise)))
+        of = replace(of, shares=scenario.question.shares)
+        naive = float((of.mean - scenario.truth)[chosen[one]].mean())
+        found.append((naive, naive - flattery(scenario.question, of, races=ADJUSTED_BY, seed=one)))
+    spread = math.sqrt(float(np.nanmean(arms.variance)))
+    naive, adjusted = np.mean(found, axis=0) / spread
+    return float(naive), float(adjusted)
 
 
 def _normal(
@@ -113,10 +139,12 @@ def _normal(
 def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scenario]:
     """`studies`: means and spreads over seeds of the arms of stored studies, by name."""
     arms = 12
-    best = Question("best", arms, ALPHA, 1.0, LOOKS, SPENDING)  # as many spreads matter
+    best = Question("best", arms, ALPHA, 1.0, LOOKS, *SPENDING)  # as many spreads matter
     zero = np.zeros(arms)
     one = np.r_[zero[1:], 2.0]
     six = np.r_[np.zeros(6), np.full(6, 3.0)]
+    over = np.r_[zero[1:], 1.01]
+    steps = -np.repeat([0.0, 1.01, 1.5, 2.0], [1, 3, 4, 4])
     linear = np.linspace(0, 6, arms)
     unequal = np.where(np.arange(arms) % 2, 1.0, math.sqrt(10))
     share = np.r_[np.full(arms - 4, 0.1), np.full(4, 0.9)]
@@ -139,11 +167,13 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
         for one in range(6)
     )
     gaps = np.r_[np.array([0, 0, 0.5, 1.0, 2.0, -2.0]), np.zeros(6)]
-    contrasts = Question("contrasts", arms, ALPHA, 0.5, LOOKS, SPENDING, weights=pairs)
-    threshold = Question("threshold", arms, ALPHA, 0.5, LOOKS, SPENDING, threshold=3.0)
+    contrasts = Question("contrasts", arms, ALPHA, 0.5, LOOKS, *SPENDING, weights=pairs)
+    threshold = Question("threshold", arms, ALPHA, 0.5, LOOKS, *SPENDING, threshold=3.0)
     made = [
         Scenario("null", best, zero, _normal(zero)),
         Scenario("one better", best, one, _normal(one)),
+        Scenario("one better by just over delta", best, over, _normal(over)),
+        Scenario("steps", best, steps, _normal(steps)),
         Scenario("six equal leaders", best, six, _normal(six)),
         Scenario("linear spread", best, linear, _normal(linear)),
         Scenario("variances 10:1, null", replace(best, delta=3.2), zero, _normal(zero, unequal)),
@@ -163,7 +193,7 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
         ),
     ]
     for name, (of, spread) in studies.items():
-        question = Question("best", len(of), ALPHA, 0.02, LOOKS, SPENDING)
+        question = Question("best", len(of), ALPHA, 0.02, LOOKS, *SPENDING)
         draw = _normal(of, spread)
         made.append(Scenario(f"means of {name}", question, of, draw, apart=name == "digits"))
     return made
@@ -192,17 +222,21 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose name has this")
     options = parser.parse_args()
     studies = {folder.name: of_store(folder) for folder in options.study}
-    columns = "scenario, wrong, all means covered, all differences, answered, runs, fixed, %"
-    print(f"| {columns.replace(', ', ' | ')} |\n{'|---' * 8}|")
+    columns = (
+        "scenario, wrong, all means covered, all differences, answered, runs, fixed, %, bias of"
+        " named means, adjusted"
+    )
+    print(f"| {columns.replace(', ', ' | ')} |\n{'|---' * 10}|")
     missed = []
     for number, scenario in enumerate(scenarios(studies)):
         if options.only not in scenario.name:
             continue
-        found = simulate(scenario, options.races, number)
+        found = simulate(scenario, options.races, number, adjust=ADJUSTED)
         print(
             f"| {scenario.name} | {100 * found.error:.1f} % | {100 * found.coverage:.1f} % |"
             f" {100 * found.differences:.1f} % | {100 * found.answered:.0f} % | {found.runs:.0f} |"
-            f" {found.fixed_runs:.0f} | {100 * found.ratio:.0f} |",
+            f" {found.fixed_runs:.0f} | {100 * found.ratio:.0f} | {found.bias[0]:+.2f} |"
+            f" {found.bias[1]:+.2f} |",
             flush=True,
         )
         missed += [f"{scenario.name}: {what}" for what in found.misses(scenario)]

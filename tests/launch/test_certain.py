@@ -16,10 +16,19 @@ from hydra._internal.utils import create_config_search_path
 from rich.console import Console
 
 import study.launch.certain as command
-from reports.analysis.race import cost_text, end_text, error_text, question_text, race_of
+from reports.analysis.race import (
+    adjusted_text,
+    chosen_text,
+    cost_text,
+    end_text,
+    error_text,
+    question_text,
+    race_of,
+)
 from reports.battery import check_section
 from reports.data.study import Study
 from reports.export.export import export
+from reports.formatting import score_number
 from reports.sections.race import Race
 from study.config.compose import read_sweep
 from study.config.paths import conf_folder
@@ -35,6 +44,7 @@ from tests.support.commands import call
 RATES = {0.1: 0.5, 0.01: 0.9, 0.02: 0.85}  # learning rate: mean score
 SPREAD = 0.04
 ASKED = ["study.certain.examples=false", "study.certain.looks=[3,4,6]", "study.certain.max_seeds=9"]
+ASKED += ["study.certain.dropping=cubic"]  # late, so that two arms are left after three seeds
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +110,10 @@ def test_seeds_go_where_they_decide(loader, trained, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "which arm has the best validation accuracy on the last step, to within 0.02? 3" in said
     assert "look at 3 seeds: 1 arm out, 2 left" in said
-    assert "quick: answered. chosen: lr 0.01 (0." in said
+    assert "quick: answered. chosen: lr 0.01: 0." in said
+    assert "the mean of what the race names is lowered by" in said
+    best, means = state["looks"][-1]["mean"][1], state["adjusted"]["means"]
+    assert means == [None, pytest.approx(best - state["adjusted"]["by"]), None]
 
     check_section(Race(looks=6), page := Study(Store(tmp_path / "quick")))
     race = race_of(page)
@@ -110,6 +123,9 @@ def test_seeds_go_where_they_decide(loader, trained, tmp_path, capsys):
     )
     assert cost_text(race).startswith("The race trained 11 networks.")
     assert error_text(race).startswith("Promised: at most 5 % of such races decide anything wrong")
+    by = score_number(state["adjusted"]["by"])
+    assert f"That of lr 0.01 is therefore lowered by {by}, by which" in adjusted_text(race)
+    assert chosen_text(page).startswith("A race by validation accuracy on the last step chose lr 0")
     behind = {one.label: one.behind for one in race.arms}
     low, high = behind["lr 0.1"]
     assert behind["lr 0.01"] is None and 0 < low < 0.4 < high < 0.8

@@ -16,6 +16,7 @@ SETTINGS = {
     "max_seeds": 10,
     "max_hours": None,
     "spending": "cubic",
+    "dropping": "linear",
 }
 CONTRAST = ("gated", "score", [1.0, -1.0, 0.0, 0.0])
 

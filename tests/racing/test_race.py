@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from study.racing.adjusted import flattery
 from study.racing.intervals import Arms, pair_bounds, t_critical, weighted_bounds
 from study.racing.question import Question
 from study.racing.race import (
@@ -25,11 +26,11 @@ from study.racing.race import (
     runs,
 )
 from study.racing.simulated import rehearse
-from tests.bench.certain import scenarios, simulate
+from tests.bench.certain import LOOKS, scenarios, simulate
 
 RACES = 200
 SLACK = 2.6 * math.sqrt(0.05 * 0.95 / RACES)  # of a share near 5 %, once in 200 tests
-BEST = Question("best", 4, 0.05, 0.1, (3, 5, 8), "cubic")
+BEST = Question("best", 4, 0.05, 0.1, (3, 5, 8), "cubic", "cubic")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,16 @@ def test_wrong_decisions_are_as_rare_and_intervals_cover_as_often_as_promised(na
     found = simulate(scenario, RACES, 1, against=False)
     assert found.error <= 0.05 + SLACK
     assert min(found.coverage, found.differences) >= 0.94 - SLACK
+
+
+def test_the_mean_of_what_a_race_names_is_flattered_and_the_adjusted_one_is_not():
+    """Where all are alike: by half a spread over seeds; where one is far ahead: by nothing."""
+    (null,) = (one for one in scenarios({}) if one.name == "null")
+    naive, adjusted = simulate(null, 30, 1, against=False, adjust=15).bias
+    assert naive > 0.3 and abs(adjusted) < 0.15, "with standard errors of .03 and .05"
+    values = np.array([3.0, 0.0, 0.1, 0.2])[:, None] + np.tile([-0.1, 0.0, 0.1], 3)[:8]
+    last = race(BEST, values)[-1].arms
+    assert abs(flattery(BEST, last, races=40, seed=0)) < 0.02
 
 
 def test_variances_of_single_arms_without_their_t_quantile_would_spoil_the_null():
@@ -77,7 +88,7 @@ def test_noise_of_examples_stops_a_race_that_seeds_cannot_decide():
 
 def test_arms_without_spread_need_as_many_seeds_as_a_permutation_would():
     """Three equal scores are no proof that the fourth would be the same."""
-    question = Question("best", 2, 0.05, 0.1, (3, 5, 8), "linear")
+    question = Question("best", 2, 0.05, 0.1, (3, 5, 8), "linear", "linear")
     looks = race(question, np.repeat([[1.0], [0.0]], 8, axis=1))
     assert looks[-1].arms.n.tolist() == [5, 5], "2/C(6, 3) is above the first level, not 2/C(10, 5)"
     assert looks[-1].standing.tolist() == [CHOSEN, OUT]
@@ -85,7 +96,7 @@ def test_arms_without_spread_need_as_many_seeds_as_a_permutation_would():
 
 def test_comparisons_get_one_of_four_verdicts():
     weights = ((1.0, -1.0, 0, 0), (-1.0, 1.0, 0, 0), (0, 0, 1.0, -1.0), (1.0, 0, -1.0, 0))
-    question = Question("contrasts", 4, 0.05, 0.1, (5, 10), "linear", weights=weights)
+    question = Question("contrasts", 4, 0.05, 0.1, (5, 10), "linear", "linear", weights=weights)
     values = np.array([0.9, 0.4, 0.6, 0.6])[:, None] + 0.01 * np.random.default_rng(0).normal(
         size=(4, 10)
     )
@@ -118,7 +129,7 @@ def test_intervals_are_welchs_and_newcombes():
 
 def test_a_rehearsal_finds_the_equal_seeds_that_decide_as_much():
     truth, spread = np.array([0.9, 0.8, 0.3, 0.2]), np.full(4, 0.05)
-    question = Question("best", 4, 0.05, 0.05, (3, 4, 5, 6, 8, 12), "cubic")
+    question = Question("best", 4, 0.05, 0.05, (3, 4, 5, 6, 8, 12), "cubic", "linear")
     found = rehearse(question, truth, spread, races=100, seed=0, most=18)
     assert found.wrong <= 0.05 and found.answered > 0.9
     assert found.fixed is not None and np.median(found.runs) < 0.8 * 4 * found.fixed
@@ -131,9 +142,9 @@ def test_trained_scores_are_decided_alike_by_a_race_and_by_twenty_seeds_everywhe
     path = Path(__file__).with_name("digits_scores.csv")
     arms = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=0, dtype=str)
     values = np.genfromtxt(path, delimiter=",", skip_header=1)[:, 1:]
-    question = Question("best", 18, 0.05, 0.02, (3, 4, 5, 6, 8, 10, 13, 16, 20), "cubic")
+    question = Question("best", 18, 0.05, 0.02, LOOKS, "cubic", "linear")
     last, whole = race(question, values)[-1], race(fixed(question, 20), values)[-1]
     assert last.ended == whole.ended == ANSWERED
     assert last.standing.tolist() == whole.standing.tolist()
     assert arms[last.standing == CHOSEN].tolist() == ["rnn orthogonal none"]
-    assert last.arms.n.sum() == 132 and values.size == 360
+    assert last.arms.n.sum() == 121 and values.size == 360
