@@ -57,8 +57,11 @@ class RaceOfStudy:
 
     @property
     def measure(self) -> str:
-        solved = self.state["asked"]["by"] == "solved"
-        return "share of solved seeds" if solved else f"validation {self.state['metric']}"
+        return {
+            "score": f"validation {self.state['metric']}",
+            "solved": "share of solved seeds",
+            "time": "share of the run until solved",
+        }[self.state["asked"]["by"]]
 
     def named(self, standing: str) -> list[str]:
         return [one.label for one in self.arms if one.standing == standing]

@@ -20,6 +20,13 @@ def ever_solved(points: pd.DataFrame) -> pd.Series:
     return points["solved_at"].notna() | solved_at_end(points)
 
 
+def share_until_solved(points: pd.DataFrame, updates: pd.Series) -> pd.Series:
+    """The share of its planned `updates` after which each point first met the task's rule; 1 for
+    those that never did, lost or ended early: of every run the whole is counted.
+    """
+    return (points["solved_at"].astype(float) / updates).fillna(1.0)
+
+
 def solved_at_end(points: pd.DataFrame) -> pd.Series:
     """Whether the last validation of each point met the task's rule, and the point is not lost.
 

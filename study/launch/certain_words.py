@@ -19,7 +19,7 @@ BARE = ("cell", "initializer", "task")  # factors whose levels say what they are
 def question_words(race: Race) -> str:
     """The question, the looks and the promise, in one line."""
     question = race.question
-    metric = "share of solved seeds" if question.shares else f"validation {race.facts.metric}"
+    metric = race.measure
     asked = {
         "best": f"which arm has the best {metric}, to within {question.delta:g}?",
         "top": f"which {question.top} arms have the best {metric}, to within {question.delta:g}?",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.config.setup import set_up
-from study.design.outcomes import solved_at_end
+from study.design.outcomes import share_until_solved, solved_at_end
 from study.design.power import is_share
 from study.design.ranking import counted
 from study.interfaces import Point, TaskFacts
@@ -77,13 +77,26 @@ class Race:
 
     @property
     def sign(self) -> float:
+        if self.settings["by"] == "time":
+            return -1.0
         return 1.0 if self.question.shares or self.facts.higher_is_better else -1.0
+
+    @property
+    def measure(self) -> str:
+        """What is compared, in words."""
+        return {
+            "score": f"validation {self.facts.metric}",
+            "solved": "share of solved seeds",
+            "time": "share of the run until solved",
+        }[self.settings["by"]]
 
     def values(self, points: pd.DataFrame) -> np.ndarray:
         """[arms, most seeds] of the plan's stored points; larger is better, NaN: not there."""
         found = np.full((len(self.arms), len(self.seeds)), np.nan)
         if self.question.shares:
             value = solved_at_end(points).astype(float)
+        elif self.settings["by"] == "time":
+            value = -share_until_solved(points, points["arm"].map(self._updates()))
         else:
             higher = self.facts.higher_is_better
             value = self.sign * counted(points, "val_score", higher_is_better=higher)
@@ -92,6 +105,11 @@ class Race:
             if int(seed) in place:
                 found[int(arm), place[int(seed)]] = one
         return found
+
+    def _updates(self) -> dict[int, float]:
+        """Planned updates by the number of the arm."""
+        first = _first_of_each(self.plan, self.arms)
+        return {arm: float(point.config["updates"]) for arm, point in enumerate(first)}
 
     def noise(self, values: np.ndarray) -> np.ndarray:
         """Variance [arms] of each mean over validation examples: of a share, p (1 − p) / examples.
@@ -234,9 +252,9 @@ def race_of(plan: Plan) -> Race:
     question = question_of(
         settings, len(arms), len(declared), contrasts, higher_is_better=facts.higher_is_better
     )
-    if question.shares and facts.solved is None:
+    if settings["by"] != "score" and facts.solved is None:
         raise StudyError(
-            f"{NODE}.by: solved needs a task with a rule for solved, and this has none"
+            f"{NODE}.by: {settings['by']} needs a task with a rule for solved, and this has none"
         )
     if study.certain.confirm:
         for key, least in (("arms", 1), ("seeds", 2)):
@@ -267,7 +285,8 @@ def weights_by_arm(
 def _examples(plan: Plan, settings: Mapping[str, Any], facts: TaskFacts) -> int | None:
     """Size of the smallest validation set if scores are shares of its examples."""
     by_example = all(one["by_example"] for one in facts.metrics[:1])
-    if not settings["examples"] or not (is_share(facts.metric) and by_example):
+    counts = settings["examples"] and settings["by"] == "score"
+    if not counts or not (is_share(facts.metric) and by_example):
         return None
     tasks = dict.fromkeys(set_up(point.config).task for point in plan.points)
     return min(len(task.split("validation").x) for task in tasks)

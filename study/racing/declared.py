@@ -13,7 +13,7 @@ from study.racing.intervals import Arms, pair_bounds, weighted_bounds
 from study.racing.question import BETWEEN, DECIDE, Question
 from study.records import StudyError
 
-BY = ("score", "solved")
+BY = ("score", "solved", "time")
 LEAST = 2  # seeds of an arm that say anything of its spread
 NODE = "study.certain"
 
@@ -82,7 +82,7 @@ def question_of(
     if decide == "threshold" and settings["threshold"] is None:
         raise StudyError(f"{NODE}.threshold: must be a number for decide: threshold, got null")
     weights = _weights(settings, contrasts, higher_is_better) if decide == "contrasts" else ()
-    sign = 1.0 if higher_is_better or by == "solved" else -1.0
+    sign = 1.0 if by == "solved" or (higher_is_better and by == "score") else -1.0
     made = Question(
         decide=decide,
         arms=arms,
@@ -95,6 +95,7 @@ def question_of(
         threshold=sign * settings["threshold"] if decide == "threshold" else 0.0,
         weights=weights,
         shares=by == "solved",
+        times=by == "time",
     )
     if made.shares:
         _check_shares(made)

@@ -21,7 +21,8 @@ class Question:
     `alpha`: probability of any wrong decision. `delta`: the difference that matters, or the
     half-width wanted. `top`: how many arms are sought. `weights`: of each comparison over the arms,
     where the question is not between arms; of a threshold, comparisons are single arms minus it.
-    `shares`: values are 0 or 1. Larger values are better. `dropping` says when alpha is spent on
+    `shares`: values are 0 or 1. `times`: values are minus a time, cut off at 1. Larger values are
+    better. `dropping` says when alpha is spent on
     arms that leave a race between arms, and `spending` when on all else.
     """
 
@@ -36,6 +37,7 @@ class Question:
     threshold: float = 0.0
     weights: tuple[tuple[float, ...], ...] = field(default=())
     shares: bool = False
+    times: bool = False
 
     @property
     def between(self) -> bool:

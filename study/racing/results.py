@@ -31,6 +31,9 @@ def means(question: Question, looks: Sequence[Look]) -> tuple[np.ndarray, np.nda
     low, high = np.empty(last.shape), np.empty(last.shape)
     for place in range(len(looks)):
         _, below, above = weighted_bounds(arms, np.eye(question.arms), z[place])
+        if question.times:
+            below = np.minimum(below, _with_one_more(arms, -1.0, z[place])[1])
+            above = np.maximum(above, _with_one_more(arms, 0.0, z[place])[2])
         low, high = np.where(last == place, below, low), np.where(last == place, above, high)
     return low, high
 
@@ -57,6 +60,17 @@ def differences(
         low, high = np.where(last == place, rows, low), np.where(last == place, -columns, high)
     itself = np.arange(question.arms) == first[..., None]
     return first, np.where(itself, 0.0, low), np.where(itself, 0.0, high)
+
+
+def _with_one_more(arms: Arms, value: float, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means and bounds [..., arms] as if each arm had one more seed, of this value.
+
+    Times are skewed: where most runs never end before the cut, the few that would are seldom seen.
+    """
+    n, away = arms.n, value - arms.mean
+    variance = ((n - 1) * arms.variance + n / (n + 1) * away**2) / n
+    more = Arms(n + 1, arms.mean + away / (n + 1), variance, arms.noise)
+    return weighted_bounds(more, np.eye(n.shape[-1]), z)
 
 
 def _boundaries(question: Question, level: float) -> tuple[float, ...]:

@@ -147,6 +147,7 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
     steps = -np.repeat([0.0, 1.01, 1.5, 2.0], [1, 3, 4, 4])
     linear = np.linspace(0, 6, arms)
     unequal = np.where(np.arange(arms) % 2, 1.0, math.sqrt(10))
+    late = np.r_[np.full(6, 2.0), np.full(4, 0.5), np.full(2, 0.2)]  # 61 % to 1 % never solve
     share = np.r_[np.full(arms - 4, 0.1), np.full(4, 0.9)]
 
     def heavy(generator: np.random.Generator, races: int) -> np.ndarray:
@@ -157,6 +158,10 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
 
     def shares(generator: np.random.Generator, races: int) -> np.ndarray:
         return (generator.random((races, arms, MOST)) < share[:, None]).astype(float)
+
+    def times(generator: np.random.Generator, races: int) -> np.ndarray:
+        until = generator.exponential(late[:, None], (races, arms, MOST))
+        return -np.minimum(until, 1.0)
 
     def correlated(generator: np.random.Generator, races: int) -> np.ndarray:
         own = generator.standard_normal((races, arms, MOST)) * math.sqrt(0.5)
@@ -181,6 +186,12 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
         Scenario("heavy tails, null", best, zero, heavy_null),
         Scenario("heavy tails, linear", best, linear / 2, heavy),
         Scenario("proportions", replace(best, shares=True, delta=0.3), share, shares),
+        Scenario(
+            "times, unsolved to the end",
+            replace(best, delta=0.2, times=True),
+            -late * (1 - np.exp(-1 / late)),
+            times,
+        ),
         Scenario("correlated seeds", best, six, correlated),
         Scenario("top 4, linear", replace(best, decide="top", top=4), linear, _normal(linear)),
         Scenario("contrasts", contrasts, gaps, _normal(gaps)),

@@ -43,6 +43,7 @@ from tests.support.commands import call
 
 RATES = {0.1: 0.5, 0.01: 0.9, 0.02: 0.85}  # learning rate: mean score
 SPREAD = 0.04
+UPDATES = 1000
 ASKED = ["study.certain.examples=false", "study.certain.looks=[3,4,6]", "study.certain.max_seeds=9"]
 ASKED += ["study.certain.dropping=cubic"]  # late, so that two arms are left after three seeds
 
@@ -81,6 +82,7 @@ def made_up(plan, order, stop_after: int | None = None, failed: float = 0) -> in
             "val_score": score,
             "score": score,
             "baseline": 0.1,
+            "solved_at": None if rate == 0.1 else int(UPDATES * (1 - score)),
             "seconds": 60.0,
         }
         store.write(PointRecord(point.id, row, dict(point.labels), "a: 1\n", [], {"probes": {}}))
@@ -216,6 +218,22 @@ def test_comparisons_and_thresholds_are_answered_in_the_words_of_the_question(
     said = capsys.readouterr().out
     for words in ("do not reach it: lr 0.1", "; reach it: lr 0.01", "within 0.02 of it: lr 0.02"):
         assert words in said
+
+
+def test_a_race_for_the_time_until_solved_counts_the_whole_run_of_those_that_never_are(
+    loader, trained, tmp_path, capsys
+):
+    asked = ["study.certain.by=time", f"updates={UPDATES}", "study.certain.examples=true"]
+    assert start(loader, tmp_path, *asked) == OK
+    state = read_race(tmp_path / "quick")
+    means = state["looks"][0]["mean"]
+    assert means == [1.0, *(pytest.approx(one, abs=0.02) for one in (0.1, 0.15))]
+    assert state["looks"][-1]["standing"][1] == "chosen" and state["examples"] is None
+    said = capsys.readouterr().out
+    assert "which arm has the best share of the run until solved, to within 0.02?" in said
+    assert question_text(race_of(Study(Store(tmp_path / "quick")))).startswith(
+        "Which recipe has the best share of the run until solved"
+    )
 
 
 def test_what_cannot_be_raced_is_refused_before_anything_is_stored(loader, trained, tmp_path):

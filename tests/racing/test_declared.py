@@ -37,7 +37,7 @@ def asked(arms=4, declared=3, contrasts=(), **changed):
         ({"max_seeds": 3}, "must be more than the 3 seeds that are declared"),
         ({"alpha": 0.0}, "certain.alpha: must be greater than 0 and at most .5"),
         ({"decide": "worst"}, "must be best, top, contrasts, precision or threshold, got 'worst'"),
-        ({"by": "time"}, "certain.by: must be score or solved, got 'time'"),
+        ({"by": "speed"}, "certain.by: must be score, solved or time, got 'speed'"),
         ({"spending": "all"}, "certain.spending: must be pocock, linear, cubic or obrien_fleming"),
         ({"max_hours": 0}, "certain.max_hours: must be greater than 0 or null"),
         ({"decide": "top", "top": 4}, "certain.top: must be at least 1 and fewer than the 4 arms"),
