@@ -231,9 +231,11 @@ def adjusted_text(race: RaceOfStudy) -> str:
 def error_text(race: RaceOfStudy) -> str:
     """The error rate that was promised, and those that were simulated."""
     asked, simulated = race.state["asked"], race.state.get("simulated")
+    looks = count(len(asked["looks"]), "planned look")
+    looks = "looks, planned or not," if asked.get("method") == "anytime" else looks
     text = (
         f"Promised: at most {percent(asked['alpha'])} of such races decide anything wrongly,"
-        f" over all {count(len(asked['looks']), 'planned look')} and all recipes together."
+        f" over all {looks} and all recipes together."
     )
     if simulated:
         text += (

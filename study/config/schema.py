@@ -77,6 +77,7 @@ class Confirm:
 @dataclass
 class Certain:
     decide: str = MISSING
+    method: str = MISSING
     by: str = MISSING
     delta: float = MISSING
     alpha: float = MISSING

@@ -216,7 +216,8 @@ def check_same_question(race: Race) -> None:
     if before is None:
         return
     asked, then = race.asked, before.get("asked", {})
-    differ = [key for key in asked if asked[key] != then.get(key)]
+    free = ("looks", "seeds", "spending", "dropping") if race.question.anytime else ()
+    differ = [key for key in asked if key not in free and asked[key] != then.get(key)]
     if differ:
         key = differ[0]
         raise StudyError(

@@ -29,9 +29,10 @@ def question_words(race: Race) -> str:
         "threshold": f"which arms reach a {metric} of {abs(question.threshold):g}?",
     }[question.decide]
     looks = ", ".join(map(str, question.looks))
+    by = " by bets" if question.anytime else ""
     noise = f"; the noise of {race.examples:,} validation examples counts" if race.examples else ""
     return (
-        f"{race.plan.name}: {asked} {question.arms} arms, looks at {looks} seeds; at most"
+        f"{race.plan.name}: {asked} {question.arms} arms, looks{by} at {looks} seeds; at most"
         f" {100 * question.alpha:g} % of such races decide anything wrongly{noise}"
     )
 

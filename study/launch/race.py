@@ -27,9 +27,9 @@ from study.launch.describe import weights_of
 from study.launch.plan import Plan
 from study.racing.adjusted import flattery, named
 from study.racing.declared import NODE, question_of
-from study.racing.intervals import Arms, weighted_bounds
+from study.racing.intervals import Arms
 from study.racing.question import Question
-from study.racing.race import RUNNING, Look, look, start
+from study.racing.race import RUNNING, Look, compared, look, start
 from study.racing.results import differences, means
 from study.records import StudyError
 from study.store import Store
@@ -58,10 +58,12 @@ class Race:
     @property
     def asked(self) -> dict[str, Any]:
         """What may not change while a race goes on: the promised error rate depends on it."""
-        shown = {key: value for key, value in asdict(self.question).items() if key != "arms"}
+        follow = {"arms", "shares", "times", "anytime", "least"}  # from what is below
+        shown = {key: one for key, one in asdict(self.question).items() if key not in follow}
         names = [str(one["name"]) for one in self.plan.settings.study.contrasts]
         return {
             **shown,
+            "method": self.settings["method"],
             "by": self.settings["by"],
             "examples": bool(self.settings["examples"]),
             "looks": list(self.question.looks),
@@ -187,8 +189,7 @@ class Race:
         ends = (low, high) if self.sign > 0 else (-high, -low)
         question, comparisons = self.question, {}
         if not question.between:
-            z = float(question.z[place][0])
-            found = weighted_bounds(now.arms, question.matrix, z)
+            found = compared(question, now.arms, place)
             if question.decide == "precision" and self.sign < 0:
                 found = -found[0], -found[2], -found[1]
             names = ("estimate", "from", "to")  # of better minus worse; of precision, the mean
@@ -255,6 +256,11 @@ def race_of(plan: Plan) -> Race:
     if settings["by"] != "score" and facts.solved is None:
         raise StudyError(
             f"{NODE}.by: {settings['by']} needs a task with a rule for solved, and this has none"
+        )
+    if question.anytime and settings["by"] == "score" and not is_share(facts.metric):
+        raise StudyError(
+            f"{NODE}.method: anytime needs scores between 0 and 1, and the {facts.metric} of this"
+            " task has no such ends; method: group_sequential takes any score"
         )
     if study.certain.confirm:
         for key, least in (("arms", 1), ("seeds", 2)):

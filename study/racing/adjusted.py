@@ -51,7 +51,7 @@ def flattery(question: Question, arms: Arms, *, races: int, seed: int) -> float:
             if question.shares
             else truth[:, None] + spread[:, None] * draws
         )
-        looks = race(question, values, arms.noise[order])
+        looks = race(question, question.possible(values), arms.noise[order])
         means, chosen = looks[-1].arms.mean, named(looks)
         excess = float((means - truth)[chosen].mean())
         # Means that are less far apart where noise has parted them; never in another order.

@@ -13,6 +13,7 @@ from study.racing.intervals import Arms, pair_bounds, weighted_bounds
 from study.racing.question import BETWEEN, DECIDE, Question
 from study.records import StudyError
 
+METHODS = ("group_sequential", "anytime")
 BY = ("score", "solved", "time")
 LEAST = 2  # seeds of an arm that say anything of its spread
 NODE = "study.certain"
@@ -54,7 +55,7 @@ def question_of(
     """
     decide, by, delta = settings["decide"], settings["by"], settings["delta"]
     spendings = [(key, SPENDING) for key in ("spending", "dropping")]
-    for key, allowed in (("decide", DECIDE), ("by", BY), *spendings):
+    for key, allowed in (("decide", DECIDE), ("method", METHODS), ("by", BY), *spendings):
         if settings[key] not in allowed:
             raise StudyError(f"{NODE}.{key}: must be {_either(allowed)}, got {settings[key]!r}")
     if not (delta > 0 and math.isfinite(delta)):
@@ -96,6 +97,8 @@ def question_of(
         weights=weights,
         shares=by == "solved",
         times=by == "time",
+        anytime=settings["method"] == "anytime",
+        least=min(sign, 0.0),
     )
     if made.shares:
         _check_shares(made)

@@ -28,6 +28,7 @@ class Arms:
     variance: np.ndarray
     noise: np.ndarray
     shares: bool = False
+    values: np.ndarray | None = None  # [..., arms, seeds], for bets
 
     @classmethod
     def of(cls, values: np.ndarray, noise: np.ndarray | float = 0.0, *, shares: bool) -> Arms:
@@ -38,7 +39,7 @@ class Arms:
             mean = np.where(there, values, 0.0).sum(-1) / n
             squares = np.where(there, (values - mean[..., None]) ** 2, 0.0).sum(-1)
             variance = np.where(n > 1, squares / (n - 1), np.nan)
-        return cls(n, mean, variance, np.broadcast_to(noise, n.shape), shares)
+        return cls(n, mean, variance, np.broadcast_to(noise, n.shape), shares, values)
 
     def with_seeds(self, n: int) -> Arms:
         """As if every arm had at least `n` seeds and the mean and variance that it has now."""

@@ -22,7 +22,8 @@ class Question:
     half-width wanted. `top`: how many arms are sought. `weights`: of each comparison over the arms,
     where the question is not between arms; of a threshold, comparisons are single arms minus it.
     `shares`: values are 0 or 1. `times`: values are minus a time, cut off at 1. Larger values are
-    better. `dropping` says when alpha is spent on
+    better. `anytime`: by bets on values between `least` and `least` + 1, without boundaries.
+    `dropping` says when alpha is spent on
     arms that leave a race between arms, and `spending` when on all else.
     """
 
@@ -38,6 +39,8 @@ class Question:
     weights: tuple[tuple[float, ...], ...] = field(default=())
     shares: bool = False
     times: bool = False
+    anytime: bool = False
+    least: float = 0.0
 
     @property
     def between(self) -> bool:
@@ -72,6 +75,15 @@ class Question:
         one_sided = self.alpha / (self.arms * self.top)
         every = self._boundaries(self.spending, 2 * one_sided)
         return np.minimum(self._by_members(self.spending), np.array(every)[:, None])
+
+    def level(self, members: np.ndarray, *, close: bool = False) -> np.ndarray:
+        """Of one side of one pair of `members`, for bets: as `z` and, with `close`, `z_close`."""
+        pairs = np.array([self.alpha / max(m * (m - 1), 1) for m in range(self.arms + 1)])[members]
+        return np.maximum(pairs, self.alpha / (self.arms * self.top)) if close else pairs
+
+    def possible(self, values: np.ndarray) -> np.ndarray:
+        """Simulated values, none beyond the ends that bets rely on."""
+        return np.clip(values, self.least, self.least + 1) if self.anytime else values
 
     def _by_members(self, spending: str) -> np.ndarray:
         levels = [level_of_pairs(members, self.alpha) for members in range(2, self.arms + 1)]

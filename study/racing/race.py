@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
+from study.racing.anytime import bounds, pairs_above
 from study.racing.intervals import Arms, pair_bounds, weighted_bounds
 from study.racing.question import Question
 
@@ -67,8 +69,7 @@ def _between(question: Question, before: Look, arms: Arms, place: int) -> Look:
         left = standing == RACING
         members = left.sum(-1)
         places = question.top - (standing == CHOSEN).sum(-1)
-        bounds = _among(left, pair_bounds(arms, question.z[place][members]))
-        above = bounds > 0  # [i, j]: i is above j
+        above = _above(question, arms, left, place, 0.0)
         out = left & (above.sum(-2) >= places[..., None])
         chosen = left & (above.sum(-1) >= (members - places)[..., None]) & ~out
         if not (out | chosen).any():
@@ -78,15 +79,36 @@ def _between(question: Question, before: Look, arms: Arms, place: int) -> Look:
     first = _first(arms.mean, left, open_places)
     rest = left & ~first
     pairs = first[..., :, None] & rest[..., None, :]
-    # -ahead[i, j] is by how much j may be better than i.
-    ahead = _among(left, pair_bounds(arms, question.z_close[place][members]))
-    close = np.where(pairs, -ahead, -np.inf).max((-1, -2)) <= question.delta
+    no_worse = _above(question, arms, left, place, -question.delta, close=True)
+    close = (no_worse | ~pairs).all((-1, -2))
     done = (open_places == 0) | (left.sum(-1) <= open_places)
     answered = done | close
-    hopeless = ~answered & _hopeless_pairs(question, arms, left, pairs)
+    hopeless = np.zeros(answered.shape, bool)
+    if not question.anytime:  # bets end nowhere
+        hopeless = ~answered & _hopeless_pairs(question, arms, left, pairs)
     standing = np.where(answered[..., None] & first, CHOSEN, standing)
     ended = np.where(answered, ANSWERED, np.where(hopeless, OUT_OF_REACH, RUNNING))
     return Look(arms, standing, before.verdicts, ended)
+
+
+def _above(
+    question: Question, arms: Arms, left: np.ndarray, place: int, gap: float, *, close: bool = False
+) -> np.ndarray:
+    """[..., i, j]: whether mean i − mean j is shown to be above `gap`, of arms that are left."""
+    members = left.sum(-1)
+    if not question.anytime:
+        z = question.z_close if close else question.z
+        lowest = _among(left, pair_bounds(arms, z[place][members]))
+        return lowest >= gap if close else lowest > gap
+    assert arms.values is not None
+    level = question.level(members, close=close)[..., None, None]
+    noise = arms.noise[..., :, None] + arms.noise[..., None, :]
+    if noise.any():  # half of the level for seeds, half for examples
+        level = level / 2
+    gaps = gap - special.ndtri(level) * np.sqrt(noise)
+    shown = pairs_above(arms.values, gaps) >= -np.log(level)
+    both = left[..., :, None] & left[..., None, :] & ~np.eye(left.shape[-1], dtype=bool)
+    return np.asarray(shown & both)
 
 
 def _hopeless_pairs(
@@ -111,8 +133,8 @@ def _hopeless_pairs(
 
 def _comparisons(question: Question, before: Look, arms: Arms, place: int) -> Look:
     matrix, offset, delta = question.matrix, question.threshold, question.delta
-    z, last = float(question.z[place][0]), float(question.z[-1][0])
-    found, low, high = weighted_bounds(arms, matrix, z)
+    last = float(question.z[-1][0])
+    found, low, high = compared(question, arms, place)
     found, low, high = found - offset, low - offset, high - offset
     _, lowest, highest = weighted_bounds(arms.with_seeds(question.looks[-1]), matrix, last)
     none = replace(arms, noise=np.zeros(arms.n.shape))
@@ -128,6 +150,7 @@ def _comparisons(question: Question, before: Look, arms: Arms, place: int) -> Lo
             new = np.where(small, SMALL, np.where(low > 0, ABOVE, np.where(high < 0, BELOW, 0)))
             reach = np.maximum(np.abs(from_ - offset), np.abs(to - offset))
             hopeless = (reach <= limit) & (limit > delta)
+    hopeless = hopeless & (not question.anytime)
     new = np.where((new == UNDECIDED) & hopeless, HOPELESS, new)
     verdicts = np.where(before.verdicts == UNDECIDED, new, before.verdicts)
     open_ = verdicts == UNDECIDED
@@ -136,6 +159,29 @@ def _comparisons(question: Question, before: Look, arms: Arms, place: int) -> Lo
     return Look(
         arms, np.where(needed, RACING, OUT), verdicts, np.where(open_.any(-1), RUNNING, over)
     )
+
+
+def compared(
+    question: Question, arms: Arms, place: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimate, lower and upper bound [..., comparisons] at a look."""
+    if not question.anytime:
+        return weighted_bounds(arms, question.matrix, float(question.z[place][0]))
+    assert arms.values is not None
+    return by_bets(question, arms, question.matrix, question.alpha / (2 * len(question.matrix)))
+
+
+def by_bets(
+    question: Question, arms: Arms, weights: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimate, lower and upper bound [..., contrasts] of Σ w·mean, each side at `level`."""
+    assert arms.values is not None
+    noise = arms.noise @ weights.T**2
+    if noise.any():  # half of the level for seeds, half for examples
+        level = level / 2
+    found, low, high = bounds(arms.values, weights, level, question.least)
+    margin = -special.ndtri(level) * np.sqrt(noise)
+    return found, low - margin, high + margin
 
 
 def _among(members: np.ndarray, bounds: np.ndarray) -> np.ndarray:
@@ -170,6 +216,7 @@ def race(question: Question, values: np.ndarray, noise: np.ndarray | float = 0.0
             np.where(fresh, at.variance, now.arms.variance),
             at.noise,
             question.shares,
+            np.where(np.arange(seeds) < n[..., None], values[..., :seeds], np.nan),
         )
         after = look(question, now, arms, place)
         now = Look(

@@ -9,7 +9,7 @@ import numpy as np
 from study.racing.boundaries import by_spending, level_of_pairs
 from study.racing.intervals import Arms, pair_bounds, weighted_bounds
 from study.racing.question import Question
-from study.racing.race import Look
+from study.racing.race import Look, by_bets
 
 
 def last_place(question: Question, looks: Sequence[Look]) -> np.ndarray:
@@ -27,6 +27,9 @@ def means(question: Question, looks: Sequence[Look]) -> tuple[np.ndarray, np.nda
     1989); each arm's is that of its last look.
     """
     last, arms = last_place(question, looks), looks[-1].arms
+    if question.anytime:
+        level = question.alpha / (2 * question.arms)
+        return by_bets(question, arms, np.eye(question.arms), level)[1:]
     z = _boundaries(question, question.alpha / question.arms)
     low, high = np.empty(last.shape), np.empty(last.shape)
     for place in range(len(looks)):
@@ -49,6 +52,8 @@ def differences(
     last, arms = last_place(question, looks), looks[-1].arms
     left = (arms.n == arms.n.max(-1, keepdims=True)) & np.isfinite(arms.mean)
     first = np.argmax(np.where(left, arms.mean, -np.inf), axis=-1)
+    if question.anytime:
+        return first, *_by_bets(question, arms, first)
     z = _boundaries(question, level_of_pairs(question.arms, question.alpha))
     low, high = np.full(last.shape, -np.inf), np.full(last.shape, np.inf)
     for place in range(len(looks)):
@@ -60,6 +65,20 @@ def differences(
         low, high = np.where(last == place, rows, low), np.where(last == place, -columns, high)
     itself = np.arange(question.arms) == first[..., None]
     return first, np.where(itself, 0.0, low), np.where(itself, 0.0, high)
+
+
+def _by_bets(question: Question, arms: Arms, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds [..., arms] of the first arm minus each."""
+    low, high = np.empty(arms.n.shape), np.empty(arms.n.shape)
+    level, own = question.alpha / (question.arms * (question.arms - 1)), np.eye(question.arms)
+    for one in range(question.arms):
+        here = first == one
+        weights = own[one] - own
+        weights[one] = own[one]  # itself: any, and 0 is put there
+        _, below, above = by_bets(question, arms, weights, level)
+        low, high = (np.where(here[..., None], *of) for of in ((below, low), (above, high)))
+        low[..., one], high[..., one] = (np.where(here, 0.0, of[..., one]) for of in (low, high))
+    return low, high
 
 
 def _with_one_more(arms: Arms, value: float, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

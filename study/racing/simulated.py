@@ -46,6 +46,7 @@ def rehearse(
         values = (generator.random(shape) < truth[:, None]).astype(float)
     else:
         values = truth[:, None] + spread[:, None] * generator.standard_normal(shape)
+    values = question.possible(values)
     looks = race(question, values, noise)
     return Rehearsal(
         runs(looks),

@@ -203,11 +203,32 @@ def scenarios(studies: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[Scen
             _normal(zero, np.where(unequal > 1, 1.0, 0.3)),
         ),
     ]
+    made += _by_bets()
     for name, (of, spread) in studies.items():
         question = Question("best", len(of), ALPHA, 0.02, LOOKS, *SPENDING)
         draw = _normal(of, spread)
         made.append(Scenario(f"means of {name}", question, of, draw, apart=name == "digits"))
     return made
+
+
+def _by_bets() -> list[Scenario]:
+    """Races that look after every seed (study.certain.method: anytime), of four arms."""
+    best = Question("best", 4, ALPHA, 0.3, tuple(range(3, 61)), *SPENDING, anytime=True)
+    alike, apart, skewed = np.full(4, 0.5), np.array([0.1, 0.1, 0.9, 0.9]), np.full(4, 0.2)
+
+    def solved(share: np.ndarray) -> Callable[[np.random.Generator, int], np.ndarray]:
+        return lambda generator, races: (generator.random((races, 4, 90)) < share[:, None]).astype(
+            float
+        )
+
+    def beta(generator: np.random.Generator, races: int) -> np.ndarray:
+        return generator.beta(0.1, 0.4, (races, 4, 90))
+
+    return [
+        Scenario("by bets, null", best, alike, solved(alike)),
+        Scenario("by bets, proportions", best, apart, solved(apart)),
+        Scenario("by bets, skewed null", best, skewed, beta),
+    ]
 
 
 def of_store(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -242,6 +242,8 @@ def test_what_cannot_be_raced_is_refused_before_anything_is_stored(loader, train
     SearchStore(tmp_path / "tuned" / "search").write({"seeds": [2, 50]}, {})
     with pytest.raises(StudyError, match="seed: 2 had a part in the search that chose"):
         start(loader, tmp_path, "study.search=../tuned/search")
+    with pytest.raises(StudyError, match="anytime needs scores between 0 and 1, and the mean squ"):
+        start(loader, tmp_path, "task=adding", "study.certain.method=anytime")
     assert not (tmp_path / "quick").exists() and not trained
 
 

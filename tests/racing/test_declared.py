@@ -7,6 +7,7 @@ from study.records import StudyError
 
 SETTINGS = {
     "decide": "best",
+    "method": "group_sequential",
     "by": "score",
     "delta": 0.02,
     "alpha": 0.05,
@@ -37,6 +38,7 @@ def asked(arms=4, declared=3, contrasts=(), **changed):
         ({"max_seeds": 3}, "must be more than the 3 seeds that are declared"),
         ({"alpha": 0.0}, "certain.alpha: must be greater than 0 and at most .5"),
         ({"decide": "worst"}, "must be best, top, contrasts, precision or threshold, got 'worst'"),
+        ({"method": "peeking"}, "certain.method: must be group_sequential or anytime, got 'peek"),
         ({"by": "speed"}, "certain.by: must be score, solved or time, got 'speed'"),
         ({"spending": "all"}, "certain.spending: must be pocock, linear, cubic or obrien_fleming"),
         ({"max_hours": 0}, "certain.max_hours: must be greater than 0 or null"),
