@@ -209,8 +209,8 @@ def chosen_text(study: Study) -> str:
         return ""
     means = [f"{one.label} ({plus_minus(one.mean, one.low, one.high)})" for one in chosen]
     return (
-        f"A race by {race.measure} chose {_some(means)}; what being chosen flatters by is taken"
-        " off, and the interval holds for all its looks and recipes at once."
+        f"A race by {race.measure} chose {_some(means)}: corrected for being the best of several,"
+        " with an interval for all looks and recipes at once."
     )
 
 
