@@ -95,7 +95,7 @@ fuzz: .venv/.ready-dev ## 15,000 inputs that nobody meant to write: overrides, Y
 load: .venv/.ready-dev ## 10,000 quick points in one study: what everything but training costs a point (LOAD="--points 2000"; some minutes)
 	@OMP_NUM_THREADS=1 $(PY) -m tests.campaigns.load $(LOAD)
 
-cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search through each
+cluster: .venv/.ready-dev ## what takes minutes on a real Slurm and Ray of this machine: a job's time limit passes, again and again; a search and a race through each
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q --timeout=1800 -m "cluster or not cluster" tests/campaigns/cluster_limits.py tests/search/test_remote.py
 
 bench-kernels: .venv/.ready-dev ## times every kernel of every cell by size and writes study/kernels/table.yaml, which kernel=auto reads (some minutes)
