@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    env.filters |= {"linked": linked, "formula": formula}
+    env.filters |= {
+        "linked": linked,
+        "formula": formula,
+        "breakable": breakable,
+        "longest_word": longest_word,
+    }
     return env
 
 
@@ -95,6 +101,18 @@ def linked(text: str) -> Markup:
         for n, part in enumerate(parts)
     ]
     return Markup("").join(made)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in a new line after an underscore, and nowhere else within a word."""
+    return Markup("_<wbr>").join(map(escape, name.split("_")))
+
+
+def longest_word(names: Sequence[str]) -> int:
+    """Letters of the longest part that does not break, for the width of a column; at most 20."""
+    return min(
+        20, max((len(part) for name in names for part in re.split(r"[ _]", name)), default=0)
+    )
 
 
 def formula(text: str) -> Markup:

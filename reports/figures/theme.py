@@ -27,6 +27,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.marks import drop_marks, put_marks, settle_marks, take_marks
+from reports.figures.stacking import COLUMN, ROW, is_name, stacked
 from reports.formatting import level
 
 # Placeholders that the finished SVG replaces by the page's colours, which change with its theme.
@@ -287,7 +288,7 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r"<style type=\"text/css\">.*?</style>", "", svg, flags=re.S)
-    svg, marks = take_marks(svg)
+    svg, marks = take_marks(stacked(svg))
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", svg))
     svg = re.sub(
         r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg
@@ -296,7 +297,9 @@ def _for_page(svg: str, name: str) -> str:
     for stand_in, colour in PAGE.items():
         svg = svg.replace(stand_in, colour)
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "var(--font)", svg)
-    svg = re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)
+    svg = re.sub(  # in tags: a text's digits are numbers that somebody reads
+        r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{3})\d+", r"\1", tag[0]), svg
+    )
     svg = re.sub(
         r' d="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d", r"\1", found[0]), svg
     )  # hundredths of a point
@@ -390,13 +393,15 @@ def panel_note(axis: Axes, text: str, **style: Any) -> None:
 
 def column_title(axis: Axes, text: str, *, y: float = 1.05) -> None:
     """The name of a column of panels, above its first axis."""
-    axis.text(0.5, y, text, transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
+    made = axis.text(0.5, y, text, transform=axis.transAxes, ha="center", va="bottom", fontsize=8.5)
+    is_name(made, COLUMN)
 
 
 def row_title(axis: Axes, text: str, *, away: float, width: float, size: float = 8.5) -> None:
     """The name of a row of panels, `away` inches left of its first axis; `width` of the figure."""
     x = -away / (axis.get_position().width * width)
-    axis.text(x, 0.5, text, transform=axis.transAxes, ha="right", va="center", fontsize=size)
+    made = axis.text(x, 0.5, text, transform=axis.transAxes, ha="right", va="center", fontsize=size)
+    is_name(made, ROW)
 
 
 def shared_x_label(

@@ -98,7 +98,8 @@ def test_it_renders_whole_fits_a_phone_and_draws_inside_its_pictures(
     # Text of a picture may touch its edge, but not lie beyond it.
     beyond = page.evaluate(
         """() => Array.from(document.querySelectorAll('.drawing svg')).flatMap(svg => {
-            const frame = svg.getBoundingClientRect(), slack = 8 + 0.03 * frame.width;
+            const frame = svg.closest('.drawing').getBoundingClientRect();
+            const slack = 8 + 0.03 * frame.width;
             return Array.from(svg.querySelectorAll('text')).filter(text => {
                 const box = text.getBoundingClientRect();
                 return box.width &&

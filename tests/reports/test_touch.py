@@ -76,6 +76,21 @@ def lit(page: Any) -> set[str]:
     return set(found)
 
 
+def test_marks_of_stacked_panels_are_found_where_they_are_seen(browser: Any, path: Path) -> None:
+    page, noise = opened(browser, path, viewport={"width": 390, "height": 900})
+    dots = page.locator("#choices .piece [data-point]")
+    places = []
+    for dot in (dots.first, dots.last):
+        dot.scroll_into_view_if_needed()
+        box = dot.bounding_box()
+        places.append(page.evaluate("scrollY") + box["y"])
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        said = page.locator(".tip").text_content()
+        assert 0 < box["x"] < 390 and ", seed " in said
+    assert places[1] - places[0] > 150, "the last panel lies below the first"
+    assert noise == []
+
+
 def test_a_mark_says_its_arm_seed_and_value_and_lights_its_arm(page: Any, study: Study) -> None:
     dot = page.locator("#accuracy .drawing [data-point]").first
     dot.scroll_into_view_if_needed()

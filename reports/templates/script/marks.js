@@ -74,21 +74,32 @@ function distance(shape, x, y, near) {
   return Math.min(...shape.lines.flatMap((line) => line.slice(1).map((point, at) => toSegment(x, y, line[at], point))));
 }
 
-function shapesOf(svg, toPicture) {
+function shapesOf(svg, toPiece) {
   if (!shapesRead.has(svg)) {
     const marks = marksOf(svg.closest(".canvas"));
-    shapesRead.set(svg, marks.map((mark) => ({ mark, shape: geometry(mark, toPicture) })));
+    shapesRead.set(svg, marks.map((mark) => ({ mark, piece: pieceOf(mark), shape: geometry(mark, toPiece(pieceOf(mark))) })));
   }
   return shapesRead.get(svg);
 }
 
+// What moves with a mark on a narrow screen.
+function pieceOf(mark) { return mark.closest(".piece") || mark.ownerSVGElement; }
+
 function nearest(canvas, event) {
   const svg = canvas.querySelector("svg"), matrix = svg.getScreenCTM();
   if (!matrix) { return null; }
-  const toPicture = matrix.inverse(), near = NEAR / matrix.a;
-  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPicture);
+  const near = NEAR / matrix.a, inverses = new Map(), places = new Map();
+  const toPiece = (piece) => {
+    if (!inverses.has(piece)) { inverses.set(piece, piece.getScreenCTM().inverse()); }
+    return inverses.get(piece);
+  };
+  const placeIn = (piece) => {
+    if (!places.has(piece)) { places.set(piece, new DOMPoint(event.clientX, event.clientY).matrixTransform(toPiece(piece))); }
+    return places.get(piece);
+  };
   let best = null, least = near;
-  shapesOf(svg, toPicture).forEach(({ mark, shape }) => {
+  shapesOf(svg, toPiece).forEach(({ mark, piece, shape }) => {
+    const at = placeIn(piece);
     const away = isOff(mark) ? Infinity : distance(shape, at.x, at.y, near);
     if (away < least) { best = mark; least = away; }
   });
