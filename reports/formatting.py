@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -17,6 +18,8 @@ BARE = (
     "readout",
 )  # factors whose levels need no name beside them
 
+# Settings whose keys are abbreviations; of every other key, underscores are read as gaps.
+PLAIN_NAMES = {"lr": "learning rate", "std": "standard deviation"}
 SWITCHES = {"tuned": {"True": "tuned", "False": "default"}}  # factors whose levels have words
 ON_OFF = {"True": "on", "False": "off"}
 
@@ -190,24 +193,41 @@ def counts(tally: Mapping[str, int]) -> str:
 
 
 class Key(str):
-    """The key of a setting, with the name that tells it from the keys beside it: optimizer.lr."""
+    """The key of a setting, with the words for it: learning rate for optimizer.lr."""
 
     short: str
 
 
 def keys_of(names: Iterable[str]) -> dict[str, Key]:
-    """Keys that know their short names: as many of their last parts as no other key ends with."""
+    """Keys that know their short names: as many of their last parts as no other key ends with, as
+    plain words where these are of one key alone.
+    """
     parts = {name: name.split(".") for name in names}
-    made = {}
-    for name, own in parts.items():
-        made[name] = Key(name)
-        made[name].short = next(
+    ends = {
+        name: next(
             ".".join(own[-n:])
             for n in range(1, len(own) + 1)
             if n == len(own)
             or not any(other[-n:] == own[-n:] for key, other in parts.items() if key != name)
         )
+        for name, own in parts.items()
+    }
+    plain = Counter(map(_plain, ends.values()))
+    made = {}
+    for name, end in ends.items():
+        made[name] = Key(name)
+        made[name].short = _plain(end) if plain[_plain(end)] == 1 else end
     return made
+
+
+def _plain(name: str) -> str:
+    """The words for a setting: learning rate for lr, forget bias for forget_bias; "optimizer
+    learning rate" for optimizer.lr.
+    """
+    if re.fullmatch(r"[\w.]+", name) is None:
+        return name  # a column of somebody's table, as it stands there
+    *path, last = name.split(".")
+    return " ".join([*path, PLAIN_NAMES.get(last, last.replace("_", " "))])
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -222,8 +242,8 @@ def rekeyed(value: Any, keys: Mapping[str, Key]) -> Any:
 
 
 def short_name(key: str) -> str:
-    """The name of a setting beside its level: lr for optimizer.lr, if no other ends with lr."""
-    return key.short if isinstance(key, Key) else key.rpartition(".")[2]
+    """The words for a setting: learning rate for optimizer.lr, if no other ends with lr."""
+    return key.short if isinstance(key, Key) else _plain(key.rpartition(".")[2])
 
 
 def level(factor: str, label: object) -> str:

@@ -11,7 +11,7 @@ TABLES = (("gradient norms", "history.grad_norm"), ("curves", "history.val_loss"
 COLUMNS = (
     ("validation scores", "val_score"),
     ("the score of a guess that ignores the sequence", "baseline"),
-    ("whether a run diverged", "diverged"),
+    ("whether a network diverged", "diverged"),
     ("how the gradient travels (states, verdicts)", "verdict"),
     ("clip rates", "clip_rate"),
     ("numbers of trained values", "params"),
@@ -20,11 +20,11 @@ COLUMNS = (
 
 
 def origin_words(study: Study) -> str:
-    """For example: Adopted from runs.csv on 2026-11-30: this tool trained none of these runs."""
+    """For example: Adopted from runs.csv on 2026-11-30: … none of these networks."""
     names = dict.fromkeys(str(one["name"]) for one in origins(study))
     days = sorted({str(launch.get("time"))[:10] for launch in study.launches})
     when = days[0] if len(days) < 2 else f"{days[0]} to {days[-1]}"
-    return f"Adopted from {listing(names)} on {when}: this tool trained none of these runs."
+    return f"Adopted from {listing(names)} on {when}: this tool trained none of these networks."
 
 
 def origins(study: Study) -> list[dict[str, object]]:

@@ -5,6 +5,8 @@ No arm is represented by its best seed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -17,7 +19,7 @@ from reports.formatting import (
     plus_minus,
     with_ends,
 )
-from reports.statistics import Estimate, agreed_word, clamp, count, share_over_arms, wilson
+from reports.statistics import Estimate, agreed_word, clamp, count, wilson
 from reports.statistics.bootstrap import ENOUGH, score_interval
 from study.design.outcomes import lost
 from study.design.ranking import DIVERGED, counted
@@ -171,10 +173,17 @@ def share_words(hits: int, n: int) -> str:
 
 
 def share_over_arms_words(hits: pd.Series, arms: pd.Series) -> str:
-    """As share_words, of networks of several arms: networks of one arm are alike."""
-    share = share_over_arms(hits.to_numpy(dtype=float), arms.to_numpy())
+    """As share_words for networks of one arm; of several, counts alone: arms are chosen, not drawn,
+    and networks of one are alike, so that no interval says what other networks would do.
+    """
     n = int(hits.sum())
-    return f"{n or 'none'} of {len(hits)} [{percent(share.low)}, {percent(share.high)}]"
+    return share_words(n, len(hits)) if arms.nunique() < 2 else f"{n or 'none'} of {len(hits)}"
+
+
+def wilson_words(parts: Sequence[pd.DataFrame], key: str) -> str:
+    """What the intervals of share_over_arms_words are, where every level is one arm; else ""."""
+    single = all(own.groupby(key, observed=True)["arm"].nunique().max() < 2 for own in parts)
+    return "; 95 % Wilson intervals over seeds" if single else ""
 
 
 def unit_words(points: pd.DataFrame, key: str) -> str:

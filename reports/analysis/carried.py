@@ -22,12 +22,22 @@ def carried_words(study: Study, judged: pd.DataFrame) -> str:
         if own.began_without
     ]
     where = f" ({', '.join(parts)})" if len(by_level) > 1 and parts else ""
-    networks, was = "the one network", "vanishing or fading"
-    if found.judged > 1:
-        networks = f"{of_words(found.began_without, found.judged)} networks"
+    limit = fraction(study)
+    networks = "the one network" if found.judged == 1 else ""
+    networks = networks or f"{of_words(found.began_without, found.judged)} networks"
+    if found.judged == 1 and not found.began_without:
+        state = str(judged["state_init"].iloc[0])
+        text = f"At initialization the gradient {back(study)} was {state} in the one network"
     elif not found.began_without:
-        was = "neither vanishing nor fading"
-    text = f"In {networks}{where} the gradient {_reaching(study)} was {was} at initialization"
+        text = (
+            f"In no network did less than {limit} of the gradient arrive {back(study)} at"
+            " initialization"
+        )
+    else:
+        text = (
+            f"At initialization less than {limit} of the gradient arrived {back(study)} in"
+            f" {networks}{where}"
+        )
     if found.began_without:
         text += f"; {of_these(found.opened, found.began_without)} carried it at the end"
     if not found.without_carrying:
@@ -41,8 +51,13 @@ def carried_words(study: Study, judged: pd.DataFrame) -> str:
     )
 
 
-def _reaching(study: Study) -> str:
-    """For example: reaching 63 steps back."""
+def fraction(study: Study) -> str:
+    """The share of the gradient one step back below which it is not carried: 1/100."""
+    return f"1/{10 ** -float(study.health.get('fading', -2.0)):,.0f}"
+
+
+def back(study: Study) -> str:
+    """For example: 63 steps back."""
     states = study.table("states")
     lags = sorted({int(lag) for lag in states["lag"].dropna()}) if len(states) else []
-    return f"reaching {lags[0]} steps back" if len(lags) == 1 else "reaching the judged lag"
+    return f"{lags[0]} steps back" if len(lags) == 1 else "at the judged lag"

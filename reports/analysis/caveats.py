@@ -83,7 +83,7 @@ def _adopted(study: Study, arms: pd.DataFrame) -> list[str]:
     sentences = []
     if len(arms) > 1 and leaders(study):
         sentences.append(
-            "The first recipe was chosen on these runs, so its score is optimistic; fresh ones"
+            "The first recipe was chosen on these networks, so its score is optimistic; fresh ones"
             " would say by how much."
         )
     if study.replicates:

@@ -172,7 +172,7 @@ def confirmation_sentence(study: Study, confirmed: Confirmation) -> str:
         sentence += f" It lies behind {behind}: the choice did not hold."
     if level:
         sentence += (
-            f" It cannot be distinguished from {listing(_against_first(one) for one in level)}."
+            f" It cannot be told apart from {listing(_against_first(one) for one in level)}."
         )
     return (
         sentence + " Tests: permutation of seeds between two recipes, Holm over"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from reports.analysis.arms import with_counted
@@ -31,6 +32,7 @@ from reports.formatting import (
     number,
     percent,
     score_number,
+    short_name,
     with_ends,
 )
 from reports.statistics import Estimate
@@ -231,8 +233,10 @@ def by_level_words(one: Dependence, by: str) -> str:
 def _at_words(one: Dependence, at: AtLevel, by: str) -> str:
     place = f"for {level(one.partner, at.at)}"
     if not at.shown:
-        pair = f"{level(one.factor, at.better)} over {level(one.factor, at.worse)}"
-        return f"{place}, no difference is shown (largest: {pair} {_with_ends(at.difference)})"
+        pair = over_words(one.factor, at.better, at.worse)
+        size = _with_ends(at.difference)
+        largest = f" (largest: {pair}, {size})" if re.search("[1-9]", size.split(" ")[0]) else ""
+        return f"{place}, no difference is shown{largest}"
     better, worse = _means(at)
     return (
         f"{place}, {level(one.factor, at.better)} {_better(by, than=True)}"
@@ -318,10 +322,17 @@ def _means(one: Effect | AtLevel) -> tuple[str, str]:
     better, worse = (
         score_number(mean, digits)
         if number(mean, digits) == number(0.0, digits)
-        else number(mean, digits)
+        else number(mean, _short_of_one(mean, digits))
         for mean in means
     )
     return better, worse
+
+
+def _short_of_one(mean: float, digits: int) -> int:
+    """The digits, or as many as keep a mean that is not 1 from reading as 1.00, up to four."""
+    while digits < 4 and mean != 1 and number(mean, digits) == number(1.0, digits):
+        digits += 1
+    return digits
 
 
 def choice_words(study: Study, row: str, column: str) -> str:
@@ -355,17 +366,17 @@ def choice_words(study: Study, row: str, column: str) -> str:
     )
 
 
-def brief_words(study: Study, effects: Sequence[Effect]) -> str:
+def brief_words(study: Study, effects: Sequence[Effect]) -> list[str]:
     """Effects on the score for a reader with ten seconds: what is shown, then what is not, then the
     largest interaction level by level, and what the arms cannot tell apart.
     """
     found = terms_shown(study, "score")
     if found is None:
-        return ""
+        return []
     told = [one for one in effects if one.shown and not one.reversed_by and not results_alone(one)]
     parts = [
-        f"{one.factor} {_with_ends(one.difference)} ({level(one.factor, one.better)} over"
-        f" {level(one.factor, one.worse)}{_over_some(one)})"
+        f"{one.factor} {_with_ends(one.difference)}"
+        f" ({over_words(one.factor, one.better, one.worse)}{_over_some(one)})"
         for one in told
     ]
     sentences = confounding_words(study, found)
@@ -374,7 +385,10 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
         sentences.append(f"{are} in mean test {study.metric}: {'; '.join(parts)}.")
     unequal = [one.factor for one in effects if results_alone(one)]
     if unequal:
-        sentences.append(f"Levels of {listing(unequal)} differ {IN_RESULTS}.")
+        sentences.append(
+            f"Results differ between levels of {listing(unequal)}, but no difference of their means"
+            " is shown."
+        )
     close = [one.factor for one in effects if one.shown is None and not one.reversed_by]
     if close:
         sentences.append(f"For {listing(close)} it is {TOO_CLOSE}.")
@@ -382,7 +396,8 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
     if quiet:
         alone = not (told or unequal or close or found.interactions)
         sentences.append(
-            f"No factor shows a difference in mean test {study.metric} ({listing(quiet)})."
+            f"No difference in mean test {study.metric} is shown between levels of"
+            f" {listing(quiet)}."
             if alone
             else f"No difference is shown for {listing(quiet)}"
             f"{', averaged over everything else' if found.interactions else ''}."
@@ -390,16 +405,25 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> str:
     choices = [one for one in found.interactions if set(one.factors) & set(study.same_problem)]
     for term in choices[:1]:
         side = read(study, "score", term)
-        name = f"{term.name[0].upper()}{term.name[1:]}"
-        sentences.append(f"{name}: {by_level_words(side, 'score')}.")
-    if not found.interactions:
-        sentences += no_dependence_words(found)
+        by_level = by_level_words(side, "score")
+        sentences.append(f"The effect of {side.factor} depends on {side.partner}: {by_level}.")
+    left = no_dependence_words(found)
+    if left and any(one.decided.too_close for one in found.terms if len(one.factors) == 2):
+        sentences += left
+    elif left:
+        sentences.append("The effect of no factor is shown to depend on another one.")
     told_of = {side.factor for term in choices[:1] for side in [read(study, "score", term)]}
     for one in effects:
         if one.reversed_by and one.factor not in told_of and one.factor in study.same_problem:
             words = by_level_words(one.reversed_by[0], "score")
             sentences.append(f"{one.factor[0].upper()}{one.factor[1:]}: {words}.")
-    return " ".join(sentences)
+    return sentences
+
+
+def over_words(factor: str, better: str, worse: str) -> str:
+    """For example: learning rate 0.01 over 0.1; clip norm over none; gru over rnn."""
+    name, first, second = short_name(factor), level(factor, better), level(factor, worse)
+    return f"{first} over {second.removeprefix(f'{name} ')}"
 
 
 def _over_some(one: Effect) -> str:

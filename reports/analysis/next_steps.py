@@ -17,6 +17,8 @@ from reports.data.test_set import weighted_noise
 from reports.formatting import count, known
 from study.design.power import MAX_SEEDS, floor_of_test_set, seeds_for
 
+SEEDS_TOO_MANY = 100  # per recipe, which few would train for one comparison
+
 
 def next_steps(study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[Step]:
     """The most urgent first; none for runs that were trained elsewhere."""
@@ -107,6 +109,12 @@ def _more_seeds(study: Study) -> str:
     floor = floor_of_test_set(weighted_noise(study, {first: 1.0, second: -1.0}))
     floor = floor if known(floor) else 0.0
     need = seeds_for(apart / spread, [1.0, -1.0], 2, floor / spread)
+    if need and need > SEEDS_TOO_MANY:
+        return (
+            "More seeds would hardly tell the recommended recipe from the runner-up: a difference"
+            f" as small as theirs takes about {need:,} per recipe to find (80 % power, one test at"
+            " .05)."
+        )
     if need:
         return (
             f"More seeds: with about {need:,} per recipe, a difference as large as the one measured"

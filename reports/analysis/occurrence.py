@@ -54,11 +54,11 @@ def _censored(compared: Comparison) -> str:
         int(ever_solved(compared.of(side)).sum()) for side in (compared.first, compared.second)
     ]
     if not any(sides):
-        return "no network on either side met the task's rule within the run"
+        return "no network on either side met the task's rule within its training"
     if not all(sides):
         return (
-            "no network on one side met the task's rule within the run, so its time is not known;"
-            " shares of solved networks can be compared instead"
+            "no network on one side met the task's rule within its training, so its time is not"
+            " known; shares of solved networks can be compared instead"
         )
     return ""
 

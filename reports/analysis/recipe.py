@@ -88,10 +88,10 @@ class Recipe:
         ):
             if one[column] != other[column]:
                 return words
-        tie = "tying with the next in lost seeds, solved seeds and validation score"
+        tie = "it ties with the next in lost seeds, solved seeds and validation score"
         if known(one["sooner"]) and one["sooner"] != other["sooner"]:
-            return f"meeting the rule soonest, {tie}"
-        return f"standing first in the study's YAML, {tie}"
+            return f"meeting the rule soonest: {tie}"
+        return f"being listed first in the study: {tie}"
 
 
 def recipe(study: Study, problem: Problem | None = None, *, level: float = 0.95) -> Recipe | None:

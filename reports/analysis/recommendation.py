@@ -47,7 +47,8 @@ def sure_words(study: Study, arms: pd.DataFrame) -> str:
             if lead:
                 on = f"On {problem.name}: " if problem.name else ""
                 quick = _quickest(study, by_arm, found)
-                said.append(f"{on}{lead}{quick}{_ahead(study, by_arm, found)}")
+                ahead = "" if _stopped(found) else f"{quick}{_ahead(study, by_arm, found)}"
+                said.append(f"{on}{lead}{ahead}")
     raced = chosen_text(study)
     return " ".join([*said, *_flattered(study), *([raced] if raced else [])])
 
@@ -68,7 +69,7 @@ def _first(study: Study, by_arm: pd.DataFrame, task: str, found: Recipe) -> str:
     if has_rule(study, found.first):
         score += f"; solved {first['outcomes'].get('solved', 0)} of {first['n']}"
     if study.recorded("diverged"):
-        score += f", lost {first['lost'] or 'none'}"
+        score += f", {first['lost'] or 'none'} lost to divergence"
     if len(found.order) < 2:
         return f"{f'On {task} there' if task else 'There'} is one recipe with a score: {score}."
     text = f"{on}{_short(study, by_arm, found.first)} (by {found.chosen_by}): {score}."
@@ -89,37 +90,47 @@ def _first(study: Study, by_arm: pd.DataFrame, task: str, found: Recipe) -> str:
 def _lead_words(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
     """How sure it is that the first of several arms is ahead."""
     others = len(found.order) - 1
-    if found.ranked.loc[found.first, "ended"] == 1:
-        return ""  # scores are those of the moment at which the rule was met
+    if _stopped(found):
+        return (  # scores are those of that moment
+            "Its networks were stopped when they had solved the task: what tells recipes apart is"
+            " how soon (Time to solve), not the score."
+        )
     if found.close is None:
         return "Which of the others are as good is not known from one seed per recipe."
     if found.undecided:
         return (
-            "The other recipe cannot be distinguished from it."
+            "The other recipe cannot be told apart from it."
             if others == 1
             else f"Its lead over the other {others} may be chance: none can be told apart from it."
         )
-    if found.close:
-        return (
-            f"Of the other {others} recipes {_apart(study, by_arm, found)} by test {study.metric}"
-            f" (with intervals that hold for all of them), and {len(found.close)} cannot be"
-            " distinguished from it."
-        )
     apart = _apart(study, by_arm, found)
-    said = f"The other recipe {apart[2:]}" if others == 1 else f"Of the other {others} {apart}"
-    return f"{said} by test {study.metric}."
+    told = listing(f"{n} {'is' if n == 1 else 'are'} {way}" for way, n in apart.items())
+    if found.close:
+        told = f"{told or 'none is better or worse'} by test {study.metric}"
+        return (
+            f"Of the other {others} recipes, {told}, and {len(found.close)} cannot be told apart"
+            " from it (by intervals that hold for all of them at once)."
+        )
+    if others == 1:
+        return f"The other recipe is {next(iter(apart))} by test {study.metric}."
+    if len(apart) == 1:
+        return f"The other {others} are all {next(iter(apart))} by test {study.metric}."
+    return f"Of the other {others}, {told} by test {study.metric}."
 
 
-def _apart(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
-    """How many arms can be told apart from the first one, and which way; 1 is worse."""
+def _stopped(found: Recipe) -> bool:
+    """Whether all networks of the first arm ended when they met their rule."""
+    return bool(found.ranked.loc[found.first, "ended"] == 1)
+
+
+def _apart(study: Study, by_arm: pd.DataFrame, found: Recipe) -> dict[str, int]:
+    """How many arms can be told apart from the first one, by way: worse 3, better 1."""
     first = by_arm.loc[found.first]["score"].value
     sign = 1 if study.higher_is_better else -1
     apart = [arm for arm in found.order[1:] if arm not in (found.close or ())]
     worse = sum((by_arm.loc[arm]["score"].value - first) * sign < 0 for arm in apart)
-    better = len(apart) - worse
-    parts = [(worse, "worse"), (better, "better")]
-    said = [f"{n} {'is' if n == 1 else 'are'} {way}" for n, way in parts if n]
-    return listing(said) if said else "none is better or worse"
+    ways = {"worse": worse, "better": len(apart) - worse}
+    return {way: n for way, n in ways.items() if n}
 
 
 def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
@@ -159,8 +170,8 @@ def _flattered(study: Study) -> list[str]:
         return []
     one = found.mean
     return [
-        f"The best of several validations overstates the test score by {with_interval(one, 3)} on"
-        " average."
+        "The best of several validations, by which recipes are chosen, flatters: on average it is"
+        f" {with_interval(one, 3)} better than the test score."
     ]
 
 
@@ -187,10 +198,10 @@ def _without_validation(study: Study, arms: pd.DataFrame) -> str:
     """Which arm has the highest mean test score, which recommends none."""
     order = ranked(study, arms)
     if order.empty:
-        return "No run has a score."
+        return "No network has a score."
     best = order.iloc[0]
     which = "highest" if study.higher_is_better else "lowest"
-    seeds = f" ({count(best['n'], 'seed')})" if best["n"] > 1 else " (a single run)"
+    seeds = f" ({count(best['n'], 'seed')})" if best["n"] > 1 else " (a single network)"
     return (
         "No validation score was recorded, so that no recipe is recommended: test scores must not"
         f" choose one. The {which} mean test {study.metric} is {score_words(best['score'])}{seeds},"

@@ -24,6 +24,7 @@ STRUCTURE = ("cell", "depth", "hidden", "readout", "encoder")
 MOST = 12  # structures; with more, those factors that come last are not kept apart
 DRAWS, SEED = 1000, 2026  # of the bootstrap: the same store gives the same interval
 NAMED = 4  # structures in a sentence
+HEALTH = "less of the gradient vanishes or explodes on its way back"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def structures_words(study: Study) -> str:
         "goes with": [one for one in judged if one.rho.low > 0],
         "goes against": [one for one in judged if one.rho.high < 0],
     }
-    text = f"{among} gradient health at the end"
+    text = f"{among} gradient health at the end ({HEALTH})"
     score = f"a better test {study.metric}"
     parts = [f"{way} {score}{_which(own)}" for way, own in ways.items() if own]
     rest = len(judged) - sum(map(len, ways.values()))

@@ -10,7 +10,7 @@ from reports.analysis.flattery import flattery, reaching
 from reports.analysis.tallies import Tally, its, of_words, tally
 from reports.data.study import Study
 from reports.formatting import level, listing, percent
-from reports.statistics import share_over_arms
+from reports.statistics import wilson
 from study.design.outcomes import solved_at_end
 
 MOST_LEVELS = 6  # in a list of counts
@@ -29,10 +29,8 @@ def failed_words(study: Study) -> str:
     found, solved = tally(ruled), solved_at_end(ruled).to_numpy(dtype=bool)
     networks = f"{of_words(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
     text = f"{networks[0].upper()}{networks[1:]} solved {its(study)} task at the end"
-    if len(study.problems) < 2:  # over several tasks a share is that of none of them
-        share = share_over_arms(solved, ruled["arm"].to_numpy())
-        ends = f"{percent(share.low)} to {percent(share.high)}"
-        text += f" ({percent(share.value)}, 95 % interval {ends})"
+    if len(study.problems) < 2:  # over several tasks they would be recipes for none of them
+        text += _by_recipe(solved, ruled["arm"].to_numpy())
     if not solved.all():
         unsolved = _by_level(study, ruled, key, ~solved)
         text += unsolved and f"; unsolved{unsolved}"
@@ -57,10 +55,6 @@ def failed_notes(study: Study) -> list[str]:
             "Solved is judged on validation:"
             f" {reaching(flattered.reach, flattered.met, flattered.whose)} its limit on test."
         )
-    if ruled["arm"].nunique() > 1 and len(study.problems) < 2:
-        notes.append(
-            "The interval of the share solved is over recipes, as the seeds of one are alike."
-        )
     return [*notes, *none]
 
 
@@ -74,12 +68,34 @@ def _lost_words(study: Study, found: Tally) -> str:
     if not study.recorded("diverged"):
         return "Whether any diverged was not recorded"
     if not found.lost:
-        return "No network was lost"
-    hows = [(found.diverged, "diverged"), (found.silent, "silently")]
-    how = ", ".join(f"{n} {word}" for n, word in hows if n)
+        return "No network was lost to divergence"
+    hows = [
+        (found.diverged, "diverged to numbers that are not finite"),
+        (found.silent, "diverged silently: finite, but no better than guessing at the end"),
+    ]
+    how = "; ".join(f"{n} {word}" for n, word in hows if n)
     were = "was" if found.lost == 1 else "were"
     networks = "the one network" if found.n == 1 else f"{of_words(found.lost, found.n)} networks"
     return f"{networks[0].upper()}{networks[1:]} {were} lost ({how})"
+
+
+def _by_recipe(solved: np.ndarray, arm: np.ndarray) -> str:
+    """In how many recipes all seeds, some or none solved; of one recipe, Wilson's interval.
+
+    Recipes are chosen, not drawn, so that a share over recipes has no interval.
+    """
+    shares = pd.Series(solved).groupby(arm).mean()
+    if len(shares) < 2:
+        one = wilson(int(solved.sum()), len(solved))
+        ends = f"{percent(one.low)} to {percent(one.high)}"
+        return f" ({percent(one.value)}, 95 % interval over seeds {ends})"
+    if solved.all():
+        return ""
+    whole, none = int((shares == 1).sum()), int((shares == 0).sum())
+    some = len(shares) - whole - none
+    kinds = [(whole, "with every seed"), (some, "with some"), (none, "with none")]
+    parts = [f"{n} {how}" for n, how in kinds if n]
+    return f" (of {len(shares)} recipes, {listing(parts)})"
 
 
 def _by_level(study: Study, points: pd.DataFrame, key: str, which: np.ndarray) -> str:

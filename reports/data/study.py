@@ -31,7 +31,7 @@ FIRST = ("cell", "initializer")  # rows and columns of every matrix, if they var
 MISSING = "missing"
 UNKNOWN = "–"  # the level of a setting that is not known
 NO_RULE = "There is no rule for solved: a guess that does not read the sequence would meet any"
-NO_RULE_GIVEN = "No rule says when a run counts as solved"
+NO_RULE_GIVEN = "No rule says when a network counts as solved"
 # Most points whose tables are read: more would be gigabytes, and no figure can show them.
 MOST = 2000
 SCORES = (

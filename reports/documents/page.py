@@ -21,6 +21,7 @@ from reports.documents.files import write_file, write_text
 from reports.documents.findings_file import findings_text
 from reports.documents.forks import side_by_side
 from reports.documents.glosses import Terms, with_glosses
+from reports.documents.plain_names import with_plain_names
 from reports.documents.sections import (
     RenderedSection,
     declared_sections,
@@ -29,7 +30,7 @@ from reports.documents.sections import (
 )
 from reports.documents.study_data import study_data
 from reports.documents.templates import Templates, unbroken
-from reports.formatting import slug
+from reports.formatting import short_name, slug
 from study.records import TABLES
 from study.store import Store
 
@@ -122,7 +123,8 @@ def page(
     terms: Terms = next(
         (one.arguments.get("terms", {}) for one in declared if one.name == "glossary"), {}
     )
-    text = unbroken(with_glosses(text, terms))
+    names = {key: short_name(key) for key in study.factors}
+    text = unbroken(with_glosses(with_plain_names(text, names), terms))
     answer = use_words(study, summary(study)) if len(study.stored) else ""
     return Page(text, findings_text(study), tables, broken, answer, len(study.stored))
 

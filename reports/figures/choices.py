@@ -24,7 +24,7 @@ from reports.figures.theme import (
     panels,
     shared_y_label,
 )
-from reports.formatting import decimals, known, level, levels, number, shorten
+from reports.formatting import decimals, known, level, levels, number, short_name, shorten
 from reports.statistics import Estimate
 
 WIDTH = 10.0
@@ -63,9 +63,12 @@ def choices(
     across = min(ACROSS, len(names))
     down = math.ceil(len(names) / across)
     several = len(lines) > 1
-    texts = [shorten(level(x_key, x), 16) for x in xs]
+    factor = f"{short_name(x_key)} "  # once below the axis, if every level has it
+    texts = [level(x_key, x) for x in xs]
+    named = all(text.startswith(factor) for text in texts)
+    texts = [shorten(text.removeprefix(factor) if named else text, 16) for text in texts]
     turned = max(map(len, texts)) * len(xs) * across > 150
-    bottom = 0.85 if turned else 0.34
+    bottom = (0.85 if turned else 0.34) + (0.18 if named else 0.0)
     top = 0.62 if several else 0.32
     figure, axes = panels(
         down,
@@ -98,6 +101,8 @@ def choices(
         turn = {"rotation": 30, "ha": "right"} if turned else {}
         axis.set_xticks(range(len(xs)), texts, **turn)
         axis.tick_params(axis="x", length=0)
+        if named:
+            axis.set_xlabel(factor.strip())
         if number_of % across:
             axis.tick_params(labelleft=False)
     for spare in range(len(names), across * down):

@@ -28,7 +28,7 @@ class Completeness:
         if study.adopted:
             lost = [f"{int(status[name])} {name}" for name in STATUS_SYMBOLS if name in status]
             sentence = (
-                f"{there} of {len(study.grid)} adopted runs have a result ({', '.join(lost)})."
+                f"{there} of {len(study.grid)} adopted networks have a result ({', '.join(lost)})."
                 f" {not_recorded_words(study)}"
             )
         else:

@@ -18,7 +18,7 @@ from reports.statistics import Estimate
 HOW = (
     "The best recipes were chosen on the hollow marks, so those are optimistic; the filled marks"
     " are"
-    " runs on [seeds|seed] that had no part in the choice. Where filled lies left of hollow the"
+    " networks on [seeds|seed] that had no part in the choice. Where filled lies left of hollow the"
     " choice was partly luck. Only the filled marks say how good a [recipe] is."
 )
 WIDTH = 10.0
@@ -69,8 +69,8 @@ def _figure(study: Study, confirmed: Confirmation) -> Figure:
     mean = sum(drops) / len(drops) if drops else float("nan")
     way = 1 if study.higher_is_better else -1
     caption = (
-        "Filled: runs on fresh seeds, with mean and 95 % t interval (test set's noise added);"
-        " hollow: runs on the seeds that chose the recipes. On fresh seeds the recipes score"
+        "Filled: networks on fresh seeds, with mean and 95 % t interval (test set's noise added);"
+        " hollow: networks on the seeds that chose the recipes. On fresh seeds the recipes score"
         f" {score_number(abs(mean), 3)} {'less' if way * mean > 0 else 'more'} well on average."
     )
     return Figure(

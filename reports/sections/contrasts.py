@@ -240,7 +240,7 @@ def _figure(study: Study, rows: list[Row], by: str, declared: bool) -> Figure:
     caption = (
         f"{what} Bars: 95 % t interval over seeds, recipes being fixed"
         + noise_words(study, ", with the test set's noise")
-        + ". P(improve): chance that a run of it is better than one of the others."
+        + ". P(improve): chance that a network of it is better than one of the others."
     )
     return Figure(picture, caption, f"Contrasts. {finding}", _rows_table(rows), WIDTH, finding, HOW)
 

@@ -24,7 +24,8 @@ class Cost:
         seconds = points["seconds"].dropna()
         if study.adopted:
             text = (
-                f"{duration(float(seconds.sum()))} of training over {count(len(seconds), 'run')}"
+                f"{duration(float(seconds.sum()))} of training over"
+                f" {count(len(seconds), 'network')}"
                 f" (median {number(float(seconds.median()), 1)} s), as they were recorded: on which"
                 " machine, and what else it did, is not known."
             )
@@ -50,7 +51,7 @@ def _as_recorded(study: Study, points: pd.DataFrame) -> Table:
         label = study.arms.set_index("arm").loc[arm, "label"]
         values = Cell(f"{size:,.0f}", size) if known(size) else "not recorded"
         rows.append([label, Cell(number(seconds, 1), seconds), values, str(len(own))])
-    columns = ["recipe", "seconds per run (mean)", "trained values", "runs"]
+    columns = ["recipe", "seconds per network (mean)", "trained values", "networks"]
     return Table(columns, rows, "Seconds by recipe", filtered=True)
 
 

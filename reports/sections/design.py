@@ -103,13 +103,13 @@ class Design:
     def _settings(self, study: Study) -> list[object]:
         set_by_arm = study.declaration.get("arms", [])
         tuned = [level(key, "") for key in study.factors if "tuned" in key]
-        sentences = "No setting was tuned: every recipe runs with the same fixed settings" + (
+        sentences = "No setting was tuned: every recipe has the same fixed settings" + (
             ", but for those that the study sets for single recipes." if set_by_arm else "."
         )
         if study.adopted:
             sentences = (
-                "How the runs were trained, and which settings were tuned, is known as far as it is"
-                " a factor or listed below."
+                "How the networks were trained, and which settings were tuned, is known as far as"
+                " it is a factor or listed below."
             )
         if tuned:
             sentences = "Tuning is a factor of this study (tuned)."

@@ -47,8 +47,8 @@ TWO_SIDES = (
 HOW_LINES = (
     "Each line joins the means of one level over the levels on the axis. Parallel lines mean that"
     " the two factors act apart from each other; lines that part or cross mean that what is best"
-    " depends on the other one, and an average over it misleads. Small dots are the runs behind the"
-    " means; a gap that is smaller than their spread is nothing to build on."
+    " depends on the other one, and an average over it misleads. Small dots are the networks behind"
+    " the means; a gap that is smaller than their spread is nothing to build on."
 )
 LARGE, LEAST = 0.1, 0.01  # shares that are told though not shown; that can be the largest
 MOST = 4  # panels side by side
@@ -328,8 +328,8 @@ def _interactions(study: Study, points: pd.DataFrame, terms: dict[str, TermsShow
     over = f" Averaged over {listing(pooled)}." if pooled else ""
     caption = (
         f"Means with 95 % intervals over seeds, recipes weighing equally; lines: {line_key}; small"
-        f" dots: the runs.{over} Bars that reach the frame continue beyond it. Parallel lines would"
-        f" mean that {x_key} does the same at every level of {line_key}."
+        f" dots: the networks.{over} Bars that reach the frame continue beyond it. Parallel lines"
+        f" would mean that {x_key} does the same at every level of {line_key}."
     )
     rows: Rows = [
         [

@@ -33,7 +33,9 @@ class Failures:
         silent = study.grid[study.grid["outcome"] == "silently diverged"]
         if wrong.empty and study.adopted:
             said = "; whether any diverged was not recorded"
-            return Section([Prose(f"None: each of the {len(study.grid)} runs has a score{said}.")])
+            return Section(
+                [Prose(f"None: each of the {len(study.grid)} networks has a score{said}.")]
+            )
         if wrong.empty and silent.empty:
             return Section(
                 [
@@ -54,7 +56,7 @@ class Failures:
             "Divergence is a result and counts in every statistic; a missing network is missing,"
             " and counts in none"
             if worst_words(study) == WORST
-            else "A run without a score counts in no mean"
+            else "A network without a score counts in no mean"
         )
         blocks: list[object] = [Prose(f"{sentence}{quietly}. {counting}.")]
         spiked = spikes(study, [*wrong["id"], *silent["id"]])
@@ -67,7 +69,7 @@ class Failures:
                 Table(
                     ["recipe", "seed", "status", "reason", "at update", "first gradient spike"],
                     rows,
-                    "Networks without a full run",
+                    "Networks that were not trained in full",
                     filtered=True,
                 )
             )

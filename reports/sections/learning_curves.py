@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.analysis.arms import share_over_arms_words, unit_words, with_counted, with_interval
+from reports.analysis.arms import share_over_arms_words, wilson_words, with_counted, with_interval
 from reports.analysis.marks import arm_mark, point_marks
 from reports.blocks import Cell, Figure, Heading, Prose, Rows, Section, Table
 from reports.data.study import Study, perfect
@@ -128,7 +128,7 @@ class LearningCurves:
             f" lowest to highest; column: {panel}"
             + (f"; row: {row_key}" if apart else "")
             + (f"; line style: {dash_key}" if dash_key else "")
-            + (f"; {listing(lost)} not distinguished" if lost else "")
+            + (f"; {listing(lost)} not told apart" if lost else "")
             + "."
             + ("" if study.adopted else " Dot: where the kept weights were taken (median).")
             + (" Red: networks that were lost, each on its own." if points["lost"].any() else "")
@@ -178,15 +178,12 @@ class LearningCurves:
             medians = [f"{row[0]} {row[4]}" for row in rows]
             columns, rows = columns[:2] + columns[4:], [row[:2] + row[4:] for row in rows]
             return (
-                f"Best validation {study.metric}, median over runs: {listing(medians)}.",
+                f"Best validation {study.metric}, median over networks: {listing(medians)}.",
                 Table(columns, rows, "Learning, by " + key),
             )
         rule = f"the rule of {task}" if task else "the task's rule"
         return (
-            (
-                f"Met {rule} at some time: {'; '.join(parts)}; 95 % Wilson intervals over"
-                f" {unit_words(points, key)}."
-            ),
+            (f"Met {rule} at some time: {'; '.join(parts)}{wilson_words([points], key)}."),
             Table(columns, rows, "Learning, by " + key),
         )
 

@@ -114,10 +114,10 @@ def _matrix_caption(study: Study, hidden: int) -> str:
         " verdict describes the gradient, not success."
     )
     if study.adopted:
-        runs = "runs" if study.replicates else "seeds"
+        runs = "networks" if study.replicates else "seeds"
         caption = (
             f"Each box: mean test {study.metric} with 95 % interval over {runs}, n {runs}; a single"
-            " run has no interval."
+            " network has no interval."
         )
     if hidden:
         are = "is" if hidden == 1 else "are"

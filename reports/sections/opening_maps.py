@@ -43,7 +43,7 @@ class OpeningMaps:
     factors go to the rows.
     """
 
-    title = "Opening maps"
+    title = "How far back the gradient reaches"
     needs = ("profile.log10_mean",)
 
     def __init__(self, *, low: float, high: float, across: int) -> None:

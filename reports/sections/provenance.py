@@ -156,14 +156,22 @@ def _adopted(study: Study) -> list[object]:
                 (launch.get("versions") or {}).get("rnn-gradient-study", "–"),
             ]
         )
-    columns = ["adopted (UTC)", "from", "kind", "hash of its content", "runs", "new", "by version"]
+    columns = [
+        "adopted (UTC)",
+        "from",
+        "kind",
+        "hash of its content",
+        "networks",
+        "new",
+        "by version",
+    ]
     last = study.launches[-1].get("command", "not recorded") if study.launches else "none"
     return [
         Prose(
             f"{origin_words(study)} On which machine, with which code and on which data they were"
             " trained was not recorded."
         ),
-        Table(columns, rows, "Sources of these runs"),
+        Table(columns, rows, "Sources of these networks"),
         Prose("The last command, as typed:"),
         Listing(private(str(last))),
     ]

@@ -109,7 +109,7 @@ class RecipeSection:
             " recipes that learned nothing, and those whose best seed is far below another"
             " recipe's mean,"
             f" come after these.{'' if study.adopted else ' Seconds: per network, as under Cost.'}"
-            " Distinguished: the difference"
+            " Told apart: the difference"
             " of mean test scores lies outside an interval that holds for all recipes at once"
             " (Bonferroni; spread over seeds pooled over recipes"
             f"{noise_words(study, ', and the noise of the test set')}). "
@@ -151,9 +151,9 @@ def _close(found: Recipe, arm: int) -> str:
     return (
         "cannot be determined"
         if found.close is None
-        else "not distinguished"
+        else "not told apart"
         if arm in found.close
-        else "distinguished"
+        else "told apart"
     )
 
 
@@ -177,7 +177,9 @@ def _sentences(
         sentence = f"Recommended: {chosen}. {runner}.{_equals(found, arms)}"
     sentence += _quickest(study, found, arms)
     if study.adopted:
-        return [f"{sentence} The first was chosen on these runs, so its score here is optimistic."]
+        return [
+            f"{sentence} The first was chosen on these networks, so its score here is optimistic."
+        ]
     confirm = f"make confirm STUDY={experiment(study)}"
     flattered = (
         f"The first was chosen on these seeds, so its score here is optimistic; {confirm} trains it"
@@ -187,7 +189,7 @@ def _sentences(
 
 
 def _equals(found: Recipe, arms: pd.DataFrame) -> str:
-    """Which other arms cannot be distinguished from the first."""
+    """Which other arms cannot be told apart from the first."""
     if found.close is None:
         return " One seed per recipe: which others are as good is not known."
     if not found.close:
@@ -205,7 +207,7 @@ def _equals(found: Recipe, arms: pd.DataFrame) -> str:
     )
     return (
         f" {count(len(names), 'recipe')} of the other {len(found.order) - 1} cannot be"
-        f" distinguished from it: {shown}."
+        f" told apart from it: {shown}."
     )
 
 

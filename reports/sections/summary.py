@@ -10,6 +10,7 @@ from reports.analysis.adopted import not_recorded_words, origin_words
 from reports.analysis.arms import summary, with_counted
 from reports.analysis.associations import prediction_words
 from reports.analysis.carried import carried_words
+from reports.analysis.cause import cause_words
 from reports.analysis.caveats import caveats
 from reports.analysis.claim_ledger import all_claims
 from reports.analysis.claim_words import label, sides_words
@@ -48,7 +49,7 @@ class Summary:
         missing = int((study.grid["status"].isin([MISSING, "failed"])).sum())
         if missing:
             rests = (
-                "runs without a score count in no number below"
+                "networks without a score count in no number below"
                 if study.adopted
                 else "every number below rests on the networks stored so far"
             )
@@ -69,7 +70,7 @@ class Summary:
 
     def _answer(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[AnswerLine]:
         mattered, in_full = self._effects(study, points)
-        carried, predictions = self._health(study, points)
+        why, predictions = self._health(study, points)
         reach, counted = caveats(study, arms, points, self.trusted), failed_notes(study)
         lengths = lengths_words(study)
         lines = [
@@ -77,18 +78,12 @@ class Summary:
             AnswerLine("Use", use_words(study, arms), (), _to_run(study), FOLD),
             AnswerLine("How sure", sure_words(study, arms), (), _bullets(reach), FAR),
             AnswerLine("What failed", failed_words(study), (), _bullets(counted), COUNTED),
-            AnswerLine(
-                "What mattered",
-                " ".join(text for text in (mattered, lengths) if text),
-                (),
-                [Prose(in_full)] if in_full else [],
-                FULL,
-            ),
-            AnswerLine("Gradient", carried, (), _bullets(predictions), FULL),
+            _several("What mattered", [*mattered, lengths], [Prose(in_full)] if in_full else []),
+            _several("Why", why, _bullets(predictions)),
         ]
         return [line for line in lines if line.text or line.steps or line.more]
 
-    def _effects(self, study: Study, points: pd.DataFrame) -> tuple[str, str]:
+    def _effects(self, study: Study, points: pd.DataFrame) -> tuple[list[str], str]:
         """What each factor does to the score, briefly and in full.
 
         Differences between problems say nothing about recipes and are left out.
@@ -96,17 +91,19 @@ class Summary:
         effects = [one for one in main_effects(study, points) if one.factor in study.same_problem]
         return brief_words(study, effects), effects_words(study, effects)
 
-    def _health(self, study: Study, points: pd.DataFrame) -> tuple[str, list[str]]:
-        """What became of gradients, and whether health goes with the score; then in full."""
+    def _health(self, study: Study, points: pd.DataFrame) -> tuple[list[str], list[str]]:
+        """Whether gradients say why, what became of them, and whether health goes with the score;
+        then in full.
+        """
         judged = points[points["verdict"].notna()]
         if judged.empty:
-            return "", []
-        text = [carried_words(study, judged), structures_words(study)]
+            return [], []
+        why = [*cause_words(study), carried_words(study, judged), structures_words(study)]
         predictions = [
             prediction_words(study, share, when, self.draws, brief=True)
             for share, when in ((0.0, "at initialization"), (1.0, "at the end"))
         ]
-        return " ".join(one for one in text if one), [one for one in predictions if one]
+        return why, [one for one in predictions if one]
 
     def _made(self, study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> str:
         """What the answer rests on: networks, seeds, time."""
@@ -141,6 +138,14 @@ class Summary:
             f"Wall clock {duration(wall)} over {launches}; {duration(trained)}{hours} of training"
             f" summed over networks (device: {devices})."
         )
+
+
+def _several(name: str, texts: Sequence[str], more: Sequence[object]) -> AnswerLine:
+    """A line of the answer of several sentences, one under the other if there is more than one."""
+    said = [text for text in texts if text]
+    if len(said) == 1:
+        return AnswerLine(name, said[0], (), more, FULL)
+    return AnswerLine(name, "", [Step(text) for text in said], more, FULL)
 
 
 def _bullets(texts: Sequence[str]) -> Sequence[object]:

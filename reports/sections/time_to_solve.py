@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from reports.analysis.arms import share_over_arms_words, unit_words, with_counted
+from reports.analysis.arms import share_over_arms_words, unit_words, wilson_words, with_counted
 from reports.analysis.by_problem import MANY
 from reports.analysis.marks import level_mark
 from reports.analysis.tallies import tally
@@ -35,7 +35,7 @@ from reports.figures.theme import (
     update_ticks,
 )
 from reports.formatting import count, interval, known, level, listing, number, percent
-from reports.statistics import Estimate, share_over_arms, wilson
+from reports.statistics import Estimate, wilson
 from reports.statistics.survival import (
     mean_over_arms,
     median_time,
@@ -92,12 +92,10 @@ def _unit(points: pd.DataFrame) -> str:
 
 def _sentence(study: Study, points: pd.DataFrame) -> str:
     until, key = float(points["planned"].max()), study.panel_factors[0]
-    solved = share_over_arms(points["solved"].to_numpy(), points["arm"].to_numpy())
     limit = f"{number(until, 0)} updates" if until > 1 else "the run"
     found = tally(points)
     sentences = [
-        f"{found.ever} of {count(found.n, 'network')} met the task's rule at some time"
-        f" ({percent(solved.value)} [{percent(solved.low)}, {percent(solved.high)}]) within"
+        f"{found.ever} of {count(found.n, 'network')} met the task's rule at some time within"
         f" {limit}. At the end {found.solved or 'none'} still did."
     ]
     if key in study.factors:
@@ -170,8 +168,8 @@ def _figure(study: Study, points: pd.DataFrame) -> Figure:
         for problem, part in _parts(study, points)
     )
     finding = (
-        f"Met the rule at some time: {shares_solved}; 95 % Wilson intervals over"
-        f" {_over(_parts(study, points), line_key)}."
+        f"Met the rule at some time: {shares_solved}"
+        f"{wilson_words([own for _, own in _parts(study, points)], line_key)}."
     )
     dash_key = _dash_key(study)
     pooled = [

@@ -69,7 +69,7 @@ def test_a_multirun_is_adopted(folder: Path, tmp_path: Path):
     assert len(points) == 12
     record = Store(tmp_path / "mine").study()
     assert record["launches"][0]["adopted"]["kind"] == "Hydra"
-    assert "gru · lr 0.2 (by validation score): mean test" in page(tmp_path / "mine")
+    assert "gru · learning rate 0.2 (by validation score): mean test" in page(tmp_path / "mine")
 
 
 @pytest.mark.parametrize("name", ["scores.csv", "scores.yaml"])

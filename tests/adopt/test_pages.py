@@ -187,7 +187,7 @@ def test_a_page_of_single_runs_says_what_they_can_say(tmp_path: Path):
     result = study.adopt(runs(1), name="a", folder=tmp_path, **SCORES)
     text = page(result.folder)
     assert "1 seed per recipe: single recipes are shown without intervals and not tested" in text
-    assert "a single run has no interval" in text
+    assert "a single network has no interval" in text
     assert "One seed per recipe: which others are as good is not known" in text
 
 
@@ -243,7 +243,7 @@ def test_a_rule_for_solved_is_held_to_validation_or_else_to_the_score(
 def test_the_page_renders_with_figures(adopted: Study):
     path, page = render(adopted.store.folder)
     assert not page.broken
-    assert "Sources of these runs" in path.read_text(encoding="utf-8")
+    assert "Sources of these networks" in path.read_text(encoding="utf-8")
 
 
 def test_studies_of_two_kinds_do_not_mix(original: Study, adopted: Study, tmp_path: Path):

@@ -84,7 +84,7 @@ def test_a_folder_of_offline_runs_is_adopted(folder: Path, tmp_path: Path, place
     record = Store(result.folder).study()
     assert record["declaration"]["fixed"] == {"model.hidden": 32, "model.clip": "none"}
     text = page(result.folder)
-    assert "6 adopted runs have a result (5 done, 1 failed)" in text
+    assert "6 adopted networks have a result (5 done, 1 failed)" in text
 
 
 def test_a_truncated_run_is_unfinished(folder: Path, tmp_path: Path):

@@ -121,16 +121,16 @@ def test_seeds_go_where_they_decide(loader, trained, tmp_path, capsys):
     race = race_of(page)
     assert question_text(race).startswith("Which recipe has the best validation accuracy")
     assert end_text(race) == (
-        "Answered at 4 seeds: lr 0.01 is chosen; 2 recipes are shown to be worse."
+        "Answered at 4 seeds: learning rate 0.01 is chosen; 2 recipes are shown to be worse."
     )
     assert cost_text(race).startswith("The race trained 11 networks.")
     assert error_text(race).startswith("Promised: at most 5 % of such races decide anything wrong")
     by = score_number(state["adjusted"]["by"])
-    assert f"That of lr 0.01 is therefore lowered by {by}, by which" in adjusted_text(race)
-    assert chosen_text(page).startswith("A race by validation accuracy on the last step chose lr 0")
+    assert f"That of learning rate 0.01 is therefore lowered by {by}, by which" in adjusted_text(race)
+    assert chosen_text(page).startswith("A race by validation accuracy on the last step chose learning")
     behind = {one.label: one.behind for one in race.arms}
-    low, high = behind["lr 0.1"]
-    assert behind["lr 0.01"] is None and 0 < low < 0.4 < high < 0.8
+    low, high = behind["learning rate 0.1"]
+    assert behind["learning rate 0.01"] is None and 0 < low < 0.4 < high < 0.8
 
     trained.clear()
     assert start(loader, tmp_path) == OK and not trained, "the same command trains nothing more"
@@ -216,7 +216,11 @@ def test_comparisons_and_thresholds_are_answered_in_the_words_of_the_question(
     asked = ["study.certain.decide=threshold", "study.certain.threshold=0.85", "name=other"]
     assert start(loader, tmp_path, *asked) == OK
     said = capsys.readouterr().out
-    for words in ("do not reach it: lr 0.1", "; reach it: lr 0.01", "within 0.02 of it: lr 0.02"):
+    for words in (
+        "do not reach it: learning rate 0.1",
+        "; reach it: learning rate 0.01",
+        "within 0.02 of it: learning rate 0.02",
+    ):
         assert words in said
 
 

@@ -10,6 +10,7 @@ import pytest
 from reports.analysis.associations import at_share
 from reports.analysis.ends import different_stopping_points
 from reports.data.study import Study
+from reports.documents.plain_names import with_plain_names
 from reports.documents.sections import declared_sections, render_section
 from reports.formatting import short_names
 from tests.reports.synthetic import edit_points, make
@@ -62,14 +63,34 @@ def test_a_size_as_a_factor_breaks_no_section_and_no_sum(
 
 
 def test_short_names_are_as_long_as_it_takes() -> None:
-    assert short_names(["cell", "optimizer.lr"]) == {"cell": "cell", "optimizer.lr": "lr"}
+    assert short_names(["cell", "optimizer.lr"]) == {
+        "cell": "cell",
+        "optimizer.lr": "learning rate",
+    }
     assert short_names(["task.length", "encoder.length", "lr"]) == {
-        "task.length": "task.length",
-        "encoder.length": "encoder.length",
-        "lr": "lr",
+        "task.length": "task length",
+        "encoder.length": "encoder length",
+        "lr": "learning rate",
     }
     deep = short_names(["a.x.lr", "b.x.lr", "b.y.lr", "lr"])
-    assert list(deep.values()) == ["a.x.lr", "b.x.lr", "y.lr", "lr"]
+    assert list(deep.values()) == [f"{path}learning rate" for path in ("a x ", "b x ", "y ", "")]
+
+
+def test_names_that_words_would_make_alike_stay_as_they_are() -> None:
+    assert short_names(["lr", "learning_rate"]) == {"lr": "lr", "learning_rate": "learning_rate"}
+    assert short_names(["a column", "x-y"]) == {"a column": "a column", "x-y": "x-y"}
+
+
+def test_a_page_calls_factors_by_words_and_commands_by_keys() -> None:
+    html = (
+        '<p title="clip × optimizer.lr">Optimizer.lr 2: clip × optimizer.lr</p>'
+        '<pre>optimizer.lr 1</pre><p data-key="optimizer.lr">optimizer.lr=1, my.optimizer.lr</p>'
+    )
+    made = with_plain_names(html, {"optimizer.lr": "learning rate", "clip": "clip"})
+    assert made == (
+        '<p title="clip × learning rate">Learning rate 2: clip × learning rate</p>'
+        '<pre>optimizer.lr 1</pre><p data-key="optimizer.lr">optimizer.lr=1, my.optimizer.lr</p>'
+    )
 
 
 def test_two_factors_that_end_alike_are_told_apart_everywhere(tmp_path: Path) -> None:
@@ -90,5 +111,5 @@ def test_two_factors_that_end_alike_are_told_apart_everywhere(tmp_path: Path) ->
     )
     pages = html_of(Study(store))
     whole = " ".join(pages.values())
-    assert "optimizer.lr 0.1" in whole and "cell.lr 0.2" in whole
+    assert "optimizer learning rate 0.1" in whole and "cell learning rate 0.2" in whole
     assert re.findall(r"(?<![.\w])lr 0\.\d", whole) == []

@@ -267,7 +267,7 @@ def test_a_cheap_arm_that_solves_nothing_is_not_offered_in_place_of_the_first() 
         seeds=3,
     )
     said = page_text(study)["recipe"]
-    assert "rnn · orthogonal" in said and "cannot be distinguished" in said
+    assert "rnn · orthogonal" in said and "cannot be told apart" in said
     assert "quickest" not in said
 
 

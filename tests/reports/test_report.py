@@ -33,7 +33,7 @@ from tests.reports.synthetic import make
 TITLES = [
     "Summary",
     "Which initializer for which cell",
-    "Opening maps",
+    "How far back the gradient reaches",
     "Does gradient health go with success?",
     "Every recipe",
     "Recipe",

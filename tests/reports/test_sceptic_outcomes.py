@@ -228,7 +228,7 @@ def test_a_tie_goes_to_the_arm_that_met_the_rule_sooner() -> None:
     found = recipe(known_study(ARMS, point))
     assert found is not None and found.order[-1] == 0
     assert found.chosen_by.startswith(
-        "standing first in the study's YAML, tying with the next in lost seeds"
+        "being listed first in the study: it ties with the next in lost seeds"
     )
     at["gru"] = 300.0
     sooner = recipe(known_study(ARMS, point))
@@ -283,7 +283,7 @@ def test_what_ended_when_it_met_the_rule_is_ranked_by_when_it_did() -> None:
     assert found is not None and found.order == [1, 2, 0]
     text = texts(Summary(trusted=5, draws=1000).render(study))
     assert "by meeting the rule soonest, as its networks and the next recipe's ended when" in text
-    assert "can be told apart" not in text and "cannot be distinguished" not in text
+    assert "told apart" not in text and "ahead of" not in text
     claimed = {"by": "score", "least": 0.01, "statement": "As good", "direction": "no less"}
     of = judge(study, {**claimed, "better": {"cell": "lstm"}, "worse": {"cell": "rnn"}})
     assert of.verdict == NOT_DECIDED and "scores are those of that moment" in of.why

@@ -118,8 +118,8 @@ CASES = {
         ),
         (
             r"Clipping is better: mixed here",
-            r"lr 0\.01 no, the opposite",
-            r"lr 0\.05 yes",
+            r"learning rate 0\.01 no, the opposite",
+            r"learning rate 0\.05 yes",
             r"[Cc]lip × optimizer\.lr explains",
         ),
         (r"No interaction is shown", r"Averaged over everything else[^.]*\bclip 0"),

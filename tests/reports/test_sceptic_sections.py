@@ -271,7 +271,7 @@ def test_networks_that_do_the_same_arithmetic_cost_the_same() -> None:
     assert costs.nunique() == 1 and costs.sum() == pytest.approx(study.stored["seconds"].sum())
     said = text_of("pareto", study)
     assert "no recipe is shown to be cheaper" in said and "the cheapest" not in said
-    assert re.search(r"clip none · lr 0\.01 \(1 of 5 seeds lost\)", said)
+    assert re.search(r"clip none · learning rate 0\.01 \(1 of 5 seeds lost\)", said)
     assert "every network |" in text_of("cost", study)
 
 
@@ -353,7 +353,7 @@ def test_two_or_three_arms_have_no_interval_of_time() -> None:
     assert "clip norm 10 of 10, mean time 220, 70 to 370 over 2 recipes" in said
     assert not re.search(r"\[0, |, 400\]", said)
     few = text_of("time_to_solve", known_study(RATES, point, seeds=3))
-    assert re.search(r"lr 0\.01 \| 3/3 [^|]* \| 60 \| 60, 50 to 70 \|", few)
+    assert re.search(r"learning rate 0\.01 \| 3/3 [^|]* \| 60 \| 60, 50 to 70 \|", few)
 
 
 def test_times_of_levels_that_were_trained_on_other_tasks_are_not_pooled() -> None:

@@ -161,31 +161,32 @@ def test_a_crossing_interaction_is_told_level_by_level_and_never_averaged(tmp_pa
         assert re.search(
             r"Clip × optimizer\.lr explains \d+ % \[\d+ %, \d+ %\] of the variance of test"
             r" accuracy \(intervals: 95 % for all comparisons at once\): for clip none,"
-            r" lr 0\.01 is better than lr 0\.05 \(0\.\d+ against 0\.\d+:"
+            r" learning rate 0\.01 is better than learning rate 0\.05 \(0\.\d+ against 0\.\d+:"
             r" 0\.\d+ \[0.*\]\);"
-            r" for clip norm, lr 0\.05 is better than lr 0\.01",
+            r" for clip norm, learning rate 0\.05 is better than learning rate 0\.01",
             text,
         )
         assert re.search(
-            r"Which clip is better depends on optimizer\.lr: for lr 0\.01, clip none is better than"
-            r" clip norm .*; for lr 0\.05, clip norm is better than clip none",
+            r"Which clip is better depends on optimizer\.lr: for learning rate 0\.01,"
+            r" clip none is better than clip norm .*; for learning rate 0\.05, clip norm is"
+            r" better than clip none",
             text,
         )
         assert "No interaction" not in text
     assert "Averaged over everything else" not in answer(study)
     for name in ("clip none", "clip norm"):
         assert by_level(study)[name].startswith(
-            "depends on optimizer.lr: for lr 0.01, clip none is"
+            "depends on optimizer.lr: for learning rate 0.01, clip none is"
         )
-    assert by_level(study)["lr 0.05"].startswith(
-        "depends on clip: for clip none, lr 0.01 is better"
+    assert by_level(study)["learning rate 0.05"].startswith(
+        "depends on clip: for clip none, learning rate 0.01 is better"
     )
     figure = next(one for one in rendered("contrasts", study).blocks if isinstance(one, Figure))
     assert figure.table is not None
     names = [_text(row[0]) for row in figure.table.rows]
     assert (
-        "clip none against clip norm, lr 0.01" in names
-        and "lr 0.01 against lr 0.05, clip norm" in names
+        "clip none against clip norm, learning rate 0.01" in names
+        and "learning rate 0.01 against learning rate 0.05, clip norm" in names
     )
     assert "clip none against clip norm" not in names, "an average over what reverses it"
     assert "clip is compared at each level of optimizer.lr" in figure.caption

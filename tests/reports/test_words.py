@@ -237,12 +237,11 @@ def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
     curves = next(
         block for block in section("learning_curves", study).blocks if isinstance(block, Figure)
     )
-    assert "Wilson intervals over recipes, whose networks are alike." in curves.finding
     (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
-    assert "Wilson intervals over recipes, whose networks are alike." in figure.finding
-    low, high = map(int, re.search(r"gru 12 of 24 \[(\d+) %, (\d+) %\]", figure.finding).groups())
-    assert low < 15 and high > 85, "two recipes of four, not 12 networks of 24"
+    for finding in (curves.finding, figure.finding):  # recipes are chosen, not drawn
+        assert "gru 12 of 24" in finding and "%" not in finding
     alone = make(tmp_path / "alone", factors={"cell": ["rnn", "gru"]}, seeds=range(4), **SMALL)
     edit_points(alone, lambda row: {"solved_at": 30 + row["seed"]})
     said = texts(section("time_to_solve", Study(alone)))
     assert "95 % interval over networks)" in said
+    assert "gru 4 of 4 [51 %, 100 %]; 95 % Wilson intervals over seeds." in said
