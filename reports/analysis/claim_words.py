@@ -111,7 +111,7 @@ def side_values(one: JudgedClaim, which: int) -> str:
     if one.share:
         return f"{int(sum(values))} of {len(values)} ({_shares(values)})"
     mean, sd = _mean_and_sd(values)
-    digits = max(decimals(*_mean_and_sd(side)) for side in one.values if len(side))
+    digits = decimals(mean, sd)
     spread = f"sd {number(sd, digits)}, " if len(values) > 1 else ""
     return f"{number(mean, digits)} ({spread}n = {len(values)}{_unmet(one, values)})"
 

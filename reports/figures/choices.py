@@ -29,6 +29,7 @@ from reports.statistics import Estimate
 
 WIDTH = 10.0
 ACROSS = 5  # panels in a row
+PLACES = ((-5, 0), (0, 6), (0, -6), (10, 0))  # of a value beside its mark, in points
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,18 @@ def choices(
     )
     ink = colours(names) if panel_key == "cell" else dict.fromkeys(names, INK)
     low, high = _span(marks, runs=runs)
-    digits = _digits(marks)
     for number_of, name in enumerate(names):
         axis = axes[number_of // across, number_of % across]
         own = [mark for mark in marks if mark.panel == name]
         for line in range(len(lines)):
             _line(
-                axis,
-                [mark for mark in own if mark.line == line],
-                xs,
-                len(lines),
-                ink[name],
-                digits,
-                runs,
+                axis, [mark for mark in own if mark.line == line], xs, len(lines), ink[name], runs
             )
-        axis.set(xlim=(-0.55, len(xs) - 0.45), ylim=(low, high), title=level(panel_key, name))
+        axis.set(
+            xlim=(-0.55, len(xs) - (0.45 if len(lines) < 3 else 0.3)),
+            ylim=(low, high),
+            title=level(panel_key, name),
+        )
         turn = {"rotation": 30, "ha": "right"} if turned else {}
         axis.set_xticks(range(len(xs)), texts, **turn)
         axis.tick_params(axis="x", length=0)
@@ -127,18 +125,14 @@ def choices(
 
 
 def _line(
-    axis: Axes,
-    own: Sequence[Mean],
-    xs: Sequence[str],
-    lines: int,
-    colour: str,
-    digits: int,
-    runs: bool,
+    axis: Axes, own: Sequence[Mean], xs: Sequence[str], lines: int, colour: str, runs: bool
 ) -> None:
     """One line of means over the axis, with their intervals, values, and the networks behind."""
     if not own:
         return
     line = own[0].line
+    # Values of up to two lines stand left of their marks; of more, away from one another.
+    place = PLACES[0 if lines < 3 else -1 if line == lines - 1 else line]
     shift = (line - (lines - 1) / 2) * min(0.26, 0.6 / lines)
     at = [(xs.index(mark.x) + shift, mark) for mark in own]
     # A line that skips a level would look like a value there.
@@ -189,25 +183,17 @@ def _line(
         )
         marked(mean[0], mark.says)
         axis.annotate(
-            number(one.value, digits),
+            number(one.value, decimals(one.value, one.half, 2)),
             (x, one.value),
-            xytext=(-5, 0),
+            xytext=place,
             textcoords="offset points",
             fontsize=7,
-            ha="right",
-            va="center",
+            ha=("right", "center", "left")[1 + (place[0] > 0) - (place[0] < 0)],
+            va=("top", "center", "bottom")[1 + (place[1] > 0) - (place[1] < 0)],
             color=INK,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
             zorder=5,
         )
-
-
-def _digits(marks: Sequence[Mean]) -> int:
-    """Digits that every value is written with: those that half of the means need."""
-    need = sorted(
-        decimals(mark.mean.value, mark.mean.half, 2) for mark in marks if known(mark.mean.low)
-    )
-    return need[len(need) // 2] if need else 2
 
 
 def _span(marks: Sequence[Mean], *, runs: bool) -> tuple[float, float]:

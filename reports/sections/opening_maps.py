@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.analysis.arms import short_words, summary
 from reports.analysis.by_problem import MANY
+from reports.analysis.carried import fraction
 from reports.analysis.margins import initial_networks
 from reports.analysis.marks import arm_mark
 from reports.analysis.openings import AFTER, BEFORE, UNKNOWN, openings
@@ -84,14 +85,14 @@ class OpeningMaps:
         dashed = f" Dashed: the lag that is judged, {listing(map(str, judged))}." if judged else ""
         return (
             f"One map per recipe ({count(arms, 'recipe')}; median over"
-            f" {count(len(study.seeds), 'seed')};"
-            f" {count(len(study.stored), 'network')}). Colour: remaining gradient at each lag,"
-            " relative to lag 1, geometric mean over the probe examples; the scale ends at"
-            f" {number(self.low, 0)} and {number(self.high, 0, sign=True)} powers of ten. Ticks at"
-            " the"
-            " foot of a map: the probes; between them, linear interpolation in powers of ten. Line:"
-            " validation loss, median over seeds, as a share of the memoryless baseline (cut at"
-            f" 1.1).{left}{dashed} Above each map: verdicts, counted over seeds."
+            f" {count(len(study.seeds), 'seed')}; {count(len(study.stored), 'network')}). Colour:"
+            " remaining gradient at each lag, relative to lag 1, geometric mean over the probe"
+            f" examples; the scale ends at {number(self.low, 0)} and"
+            f" {number(self.high, 0, sign=True)} powers of ten. Ticks at the foot of a map: the"
+            " probes; between them, linear interpolation in powers of ten. Line: validation loss,"
+            f" median over seeds, as a share of the memoryless baseline (cut at 1.1).{left}{dashed}"
+            " Above each map: verdicts, counted over seeds. Vanishing or fading: less than"
+            f" {fraction(study)} of the gradient is left there; carrying: at least that."
         )
 
     def _maps(

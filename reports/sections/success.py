@@ -19,7 +19,6 @@ from reports.data.study import UNKNOWN, Study
 from reports.figures.hues import hue_of
 from reports.figures.marks import marked
 from reports.figures.theme import (
-    INK,
     SOFT,
     draw,
     legend,
@@ -111,17 +110,18 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
     found, across = _in_columns(found)
     down = math.ceil(len(found) / across)
     names = [name for name in study.levels(shapes) if name != UNKNOWN]
-    top = 0.62 if names else 0.35
+    keyed = len(names) > 1
+    top = 0.68 if keyed else 0.42
     figure, axes = panels(
         down,
         across,
         width=WIDTH,
-        height=top + 0.55 + 1.75 * down + 0.42 * (down - 1),
+        height=top + 0.55 + 1.75 * down + 0.56 * (down - 1),
         left=0.72,
         right=0.12,
         top=top,
         bottom=0.55,
-        gap=(0.14, 0.42),
+        gap=(0.14, 0.56),
     )
     shape = markers(names)
     xs = np.concatenate([one.points["health"].to_numpy(dtype=float) for one in found])
@@ -138,16 +138,9 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
         axis.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
         axis.minorticks_off()
         axis.set(xlim=(1.12 * lowest, 0.35), ylim=(float(ys.min()) - pad, float(ys.max()) + pad))
-        axis.set_title(shorten(levels(one.labels), 40) or "all networks", fontsize=8.5)
-        axis.text(
-            0.02,
-            0.02,
-            f"ρ {words(one.rho, apart=0.0)}\nsolved {one.solved} of {one.n}",
-            transform=axis.transAxes,
-            fontsize=7,
-            va="bottom",
-            color=INK,
-        )
+        name = shorten(levels(one.labels), 40) if one.labels else "all networks"
+        said = f"ρ {words(one.rho, apart=0.0)}, solved {one.solved} of {one.n}"
+        axis.set_title(f"{name}\n{said}", fontsize=7.5)
         if at % across:
             axis.tick_params(labelleft=False)
     for spare in range(len(found), across * down):
@@ -160,7 +153,7 @@ def drawing(study: Study, found: Sequence[Structure], shapes: str, *, rasterized
         left=0.72,
         right=0.12,
     )
-    if names:
+    if keyed:
         entries = [
             (
                 level(shapes, name),

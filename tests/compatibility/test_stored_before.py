@@ -337,7 +337,7 @@ def test_the_same_command_plans_the_same_points(told, name):
 
 
 RENAMED = {  # since then
-    "Credit-opening maps": "Opening maps",
+    "Credit-opening maps": "How far back the gradient reaches",
     "Does transport D predict success here?": "Does the remaining gradient predict success here?",
     "Train one point again": "Train one network again",
 }
