@@ -4,14 +4,11 @@ The picture stays one SVG. Panels and entries of legends are groups, each with t
 narrow screen as CSS variables (`--x`, `--y`; style.css moves them), so that nothing is drawn twice.
 What a panel shares with its neighbours (names of rows and columns, labels of ticks) it then has
 for itself: hidden elements that refer to the neighbour's.
-
-Widths of texts are estimates, as nobody knows the reader's font.
 """
 
 from __future__ import annotations
 
 import html
-import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -19,47 +16,25 @@ from dataclasses import dataclass, field
 
 from matplotlib.text import Text
 
+from reports.figures.svg_boxes import (
+    LETTER,
+    NUMBER,
+    Box,
+    Group,
+    box_around,
+    groups_in,
+    length_of,
+    texts_in,
+)
+
 NARROW, WIDEST = 280.0, 400.0  # points: width to stack to, and from which a figure stays as it is
-LETTER = 0.56  # mean width of a letter, in font sizes
 GAP, LINE = 7.0, 12.0  # points between items; height of a line of text
 ROW, COLUMN = "name-of-row", "name-of-column"
-TAG = re.compile(r"<(/?)g\b[^>]*?(/?)>")
-TEXT = re.compile(r"<text\b([^>]*)>([^<]*)</text>")
-NUMBER = r"(-?[\d.]+)"
 
 
 def is_name(text: Text, of: str) -> None:
     """Say that a text names a row (`of` = ROW) or column of panels: stacked, each panel has it."""
     text.set_gid(of)
-
-
-@dataclass
-class Box:
-    """A rectangle in points, y downwards."""
-
-    left: float = math.inf
-    top: float = math.inf
-    right: float = -math.inf
-    bottom: float = -math.inf
-
-    def add(self, x: float, y: float) -> None:
-        self.left, self.right = min(self.left, x), max(self.right, x)
-        self.top, self.bottom = min(self.top, y), max(self.bottom, y)
-
-    def join(self, other: Box) -> None:
-        if other.left <= other.right:
-            self.add(other.left, other.top)
-            self.add(other.right, other.bottom)
-
-
-@dataclass
-class Group:
-    """A <g> of the SVG: where its tag begins and ends, and where its end tag begins."""
-
-    id: str
-    start: int
-    inside: int
-    end: int
 
 
 @dataclass
@@ -84,7 +59,7 @@ def stacked(svg: str) -> str:
     if not size or at < 0 or svg.count('<g id="axes_') < 2:
         return svg
     width, height = float(size[1]), float(size[2])
-    children = list(_children(svg, at + len('<g id="figure_1">')))
+    children = list(groups_in(svg, at + len('<g id="figure_1">')))
     panels = _panels(svg, children)
     if len(panels) < 2:
         return svg
@@ -123,51 +98,6 @@ def stacked(svg: str) -> str:
     return svg
 
 
-def _children(svg: str, at: int) -> Iterator[Group]:
-    """The groups directly inside the one whose tag ends at `at`."""
-    depth, begun = 0, 0
-    name, inside = "", 0
-    for tag in TAG.finditer(svg, at):
-        if tag[1]:
-            depth -= 1
-            if depth == 0:
-                yield Group(name, begun, inside, tag.start())
-            if depth < 0:
-                return
-        elif not tag[2]:
-            if depth == 0:
-                found = re.search(r' id="([^"]*)"', tag[0])
-                name, begun, inside = found[1] if found else "", tag.start(), tag.end()
-            depth += 1
-
-
-def _texts(svg: str, group: Group) -> list[tuple[Box, str, float]]:
-    """Box, words and angle of every text in a group."""
-    found = []
-    for match in TEXT.finditer(svg, group.inside, group.end):
-        tag, words = match[1], html.unescape(match[2])
-        size = re.search(rf"font-size: {NUMBER}px", tag)
-        place = re.search(rf' x="{NUMBER}" y="{NUMBER}"', tag) or re.search(
-            rf"translate\({NUMBER} {NUMBER}\)", tag
-        )
-        if not place:
-            continue
-        em = float(size[1]) if size else 8.5
-        turn = re.search(rf"rotate\({NUMBER}", tag)
-        angle = math.radians(float(turn[1])) if turn else 0.0
-        long = LETTER * em * len(words)
-        share = 0.5 if "anchor: middle" in tag else 1.0 if "anchor: end" in tag else 0.0
-        x, y, box = float(place[1]), float(place[2]), Box()
-        for along in (-share * long, (1 - share) * long):
-            for up in (-0.8 * em, 0.2 * em):
-                box.add(
-                    x + along * math.cos(angle) - up * math.sin(angle),
-                    y + along * math.sin(angle) + up * math.cos(angle),
-                )
-        found.append((box, words, math.degrees(angle)))
-    return found
-
-
 def _panels(svg: str, children: Sequence[Group]) -> list[Item]:
     """Axes with a frame, each with those that lie on it, row by row."""
     panels: list[Item] = []
@@ -193,33 +123,25 @@ def _covered(svg: str, group: Group, frame: Box) -> Box:
     """What axes cover with their texts, the names of rows and columns aside."""
     box = Box()
     box.join(frame)
-    for child in _children(svg, group.inside):
+    for child in groups_in(svg, group.inside):
         if child.id not in (ROW, COLUMN):
-            for place, _, _ in _texts(svg, child):
+            for place, _, _ in texts_in(svg, child):
                 box.join(place)
     return box
 
 
 def _frame(svg: str, group: Group) -> Box | None:
     """The rectangle of axes; None of a second axis and of axes that are switched off."""
-    first = next(_children(svg, group.inside), None)
-    return _box_of(svg, [first]) if first and first.id.startswith("patch_") else None
+    first = next(groups_in(svg, group.inside), None)
+    return box_around(svg, [first]) if first and first.id.startswith("patch_") else None
 
 
 def _spines(svg: str, group: Group) -> Box | None:
     """The rectangle around the spines of axes that have an axis; None of others."""
-    own = list(_children(svg, group.inside))
+    own = list(groups_in(svg, group.inside))
     if not any(one.id.startswith("matplotlib.axis") for one in own):
         return None
-    return _box_of(svg, [one for one in own if one.id.startswith("patch_")])
-
-
-def _box_of(svg: str, groups: Sequence[Group]) -> Box | None:
-    box = Box()
-    for group in groups:
-        for x, y in _drawn(svg[group.inside : group.end]):
-            box.add(x, y)
-    return box if box.left <= box.right else None
+    return box_around(svg, [one for one in own if one.id.startswith("patch_")])
 
 
 def _in(inner: Box, outer: Box) -> bool:
@@ -241,16 +163,16 @@ def _loose(
     loose: list[Group] = []
     for group in children[1:]:  # the first is the figure's own background
         if not any(group in one.groups for one in panels):
-            loose += _children(svg, group.inside) if group.id.startswith("axes_") else [group]
+            loose += groups_in(svg, group.inside) if group.id.startswith("axes_") else [group]
     entries: list[Item] = []
     above: list[str] = []
     below: list[str] = []
     keys: list[tuple[Box, Group]] = []  # of a legend, each left of its word
     for group in loose:
-        texts = _texts(svg, group)
+        texts = texts_in(svg, group)
         words = " ".join(words for _, words, _ in texts)
         if not texts:
-            if drawn := _box_of(svg, [group]):
+            if drawn := box_around(svg, [group]):
                 keys.append((drawn, group))
         elif abs(texts[0][2]) > 45:
             wide.append(group)
@@ -283,32 +205,37 @@ def _away(key: Box, word: Box) -> float:
     return (along if along > -3 else 1e4 - along) + 100 * line
 
 
-def _drawn(svg: str) -> Iterator[tuple[float, float]]:
-    """Places of lines and markers; not of the shapes of markers, which are definitions."""
-    svg = re.sub(r"<defs>.*?</defs>", "", svg, flags=re.S)
-    for path in re.finditer(r'<path d="([^"]*)"', svg):
-        numbers = [float(one) for one in re.findall(NUMBER, path[1])]
-        yield from zip(numbers[::2], numbers[1::2], strict=False)
-    for use in re.finditer(rf'<use\b[^>]* x="{NUMBER}" y="{NUMBER}"', svg):
-        yield float(use[1]), float(use[2])
-
-
 def _name(svg: str, panels: Sequence[Item], wide: list[Group]) -> None:
     """Give every panel the names of its row and column."""
     names: dict[tuple[str, int, int], str] = {}
     for panel in panels:
         for group in panel.groups:
-            for child in _children(svg, group.inside):
+            for child in groups_in(svg, group.inside):
                 if child.id in (ROW, COLUMN):
-                    words = " ".join(words for _, words, _ in _texts(svg, child))
+                    words = " ".join(words for _, words, _ in texts_in(svg, child))
                     names[_line(child.id, panel)] = words
                     wide.append(child)
+    titled = {_line(COLUMN, panel): title for panel in panels if (title := _title(svg, panel))}
     for panel in panels:
         own = [names.get(_line(of, panel), "") for of in (ROW, COLUMN)]
+        if not _title(svg, panel):  # one of its own stands above the first of its column
+            own[1] = own[1] or titled.get(_line(COLUMN, panel), "")
         for words in filter(None, reversed(own)):
             panel.more.append(_text(words, _of(panel).left, panel.box.top - 3.5, 7.5))
             panel.box.top -= LINE - 2
-            panel.box.right = max(panel.box.right, _of(panel).left + LETTER * 7.5 * len(words))
+            panel.box.right = max(panel.box.right, _of(panel).left + length_of(words, 7.5))
+
+
+def _title(svg: str, panel: Item) -> str:
+    """The title above a panel's axes; ""."""
+    frame = _of(panel)
+    middle = (frame.left + frame.right) / 2
+    for child in groups_in(svg, panel.groups[0].inside):
+        if child.id.startswith("text_"):
+            for box, words, _ in texts_in(svg, child):
+                if box.bottom < frame.top + 1 and abs((box.left + box.right) / 2 - middle) < 1:
+                    return words
+    return ""
 
 
 def _line(of: str, panel: Item) -> tuple[str, int, int]:
@@ -330,8 +257,8 @@ def _ticks(svg: str, panels: Sequence[Item]) -> None:
     axes = [  # of each panel, layer by layer: its x and y axis, with whether they have texts
         [
             {
-                kind: (child.id, _texts(svg, child))
-                for child in _children(svg, group.inside)
+                kind: (child.id, texts_in(svg, child))
+                for child in groups_in(svg, group.inside)
                 for kind in ("x", "y")
                 if f'id="{kind}tick_' in svg[child.inside : child.end]
             }

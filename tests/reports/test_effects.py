@@ -294,8 +294,8 @@ def test_the_recipe_is_first_by_validation_and_lists_whom_it_cannot_beat(study: 
     )
     table = next(block for block in section.blocks if isinstance(block, Table))
     assert len(table.rows) == 5 and {row[6] for row in table.rows[1:]} <= {
-        "distinguished",
-        "not distinguished",
+        "told apart",
+        "not told apart",
     }
 
 

@@ -242,6 +242,7 @@ def test_time_to_solve_says_what_its_intervals_are_over(tmp_path: Path) -> None:
         assert "gru 12 of 24" in finding and "%" not in finding
     alone = make(tmp_path / "alone", factors={"cell": ["rnn", "gru"]}, seeds=range(4), **SMALL)
     edit_points(alone, lambda row: {"solved_at": 30 + row["seed"]})
-    said = texts(section("time_to_solve", Study(alone)))
-    assert "95 % interval over networks)" in said
-    assert "gru 4 of 4 [51 %, 100 %]; 95 % Wilson intervals over seeds." in said
+    made = section("time_to_solve", Study(alone))
+    assert "95 % interval over networks)" in texts(made)
+    (figure,) = [block for block in made.blocks if isinstance(block, Figure)]
+    assert "gru 4 of 4 [51 %, 100 %]; 95 % Wilson intervals over seeds." in figure.finding
