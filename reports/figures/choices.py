@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -58,7 +58,7 @@ def choices(
     *,
     runs: bool,
 ) -> Drawing:
-    """One panel per level of the first factor. Hue is the panel's level where that is a cell."""
+    """One panel per level of the first factor. Hue is the cell alone."""
     panel_key, names = of_panels
     x_key, xs = of_x
     across = min(ACROSS, len(names))
@@ -82,14 +82,19 @@ def choices(
         bottom=bottom,
         gap=(0.14, 0.4 + bottom),
     )
-    ink = colours(names) if panel_key == "cell" else dict.fromkeys(names, INK)
+    of_cells = colours(names if panel_key == "cell" else xs if x_key == "cell" else [])
+
+    def ink(mark: Mean) -> str:
+        return of_cells.get(mark.panel if panel_key == "cell" else mark.x, INK)
+
+    joined = x_key != "cell"  # cells are no scale that a line could follow
     low, high = _span(marks, runs=runs)
     for number_of, name in enumerate(names):
         axis = axes[number_of // across, number_of % across]
         own = [mark for mark in marks if mark.panel == name]
         for line in range(len(lines)):
             _line(
-                axis, [mark for mark in own if mark.line == line], xs, len(lines), ink[name], runs
+                axis, [mark for mark in own if mark.line == line], xs, len(lines), ink, runs, joined
             )
         axis.set(
             xlim=(-0.55, len(xs) - (0.45 if len(lines) < 3 else 0.3)),
@@ -125,7 +130,13 @@ def choices(
 
 
 def _line(
-    axis: Axes, own: Sequence[Mean], xs: Sequence[str], lines: int, colour: str, runs: bool
+    axis: Axes,
+    own: Sequence[Mean],
+    xs: Sequence[str],
+    lines: int,
+    ink: Callable[[Mean], str],
+    runs: bool,
+    joined: bool,
 ) -> None:
     """One line of means over the axis, with their intervals, values, and the networks behind."""
     if not own:
@@ -138,17 +149,18 @@ def _line(
     # A line that skips a level would look like a value there.
     there = {xs.index(mark.x): (x, mark.mean.value) for x, mark in at}
     path = [there.get(number_of, (math.nan, math.nan)) for number_of in range(len(xs))]
-    axis.plot(
-        [x for x, _ in path],
-        [y for _, y in path],
-        color=colour,
-        linewidth=1.1,
-        alpha=0.55,
-        linestyle=DASHES[line % len(DASHES)],
-        zorder=2,
-    )
+    if joined:
+        axis.plot(
+            [x for x, _ in path],
+            [y for _, y in path],
+            color=ink(own[0]),
+            linewidth=1.1,
+            alpha=0.55,
+            linestyle=DASHES[line % len(DASHES)],
+            zorder=2,
+        )
     for x, mark in at:
-        one = mark.mean
+        one, colour = mark.mean, ink(mark)
         if known(one.low):
             bar = axis.plot(
                 [x, x],

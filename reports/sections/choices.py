@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -70,9 +70,13 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
     panels = [name for name in study.levels(row) if any(mark.panel == name for mark in means)]
     xs = [name for name in study.levels(column) if any(mark.x == name for mark in means)]
     runs = len(points) <= SMALL_DOTS
+    of_panels, of_x, drawn = (row, panels), (column, xs), means
+    if len(xs) == 1 < len(panels):  # what varies stands side by side, not in panels of one mean
+        of_panels, of_x = of_x, of_panels
+        drawn = [replace(mark, panel=mark.x, x=mark.panel) for mark in means]
     picture = draw(
         lambda rasterized: choices(
-            (row, panels), (column, xs), lines.by, means, f"test {study.metric}", runs=runs
+            of_panels, of_x, lines.by, drawn, f"test {study.metric}", runs=runs
         ),
         name=f"choices-{slug(task)}" if task else "choices",
     )
@@ -85,7 +89,8 @@ def _figure(study: Study, points: pd.DataFrame, task: str) -> Figure | None:
     lost = int(points["lost"].sum())
     worst = f" {count(lost, 'lost network')} count with {worst_words(study)}." if lost else ""
     caption = (
-        f"Mean test {study.metric} by {column}{f', a panel per {row}' if len(panels) > 1 else ''};"
+        f"Mean test {study.metric} by {of_x[0]}"
+        f"{f', a panel per {of_panels[0]}' if len(of_panels[1]) > 1 else ''};"
         f" bars: 95 % intervals over seeds.{of_lines}{over}{dots}{worst}"
     )
     return Figure(
