@@ -216,11 +216,7 @@ def test_comparisons_and_thresholds_are_answered_in_the_words_of_the_question(
     asked = ["study.certain.decide=threshold", "study.certain.threshold=0.85", "name=other"]
     assert start(loader, tmp_path, *asked) == OK
     said = capsys.readouterr().out
-    for words in (
-        "do not reach it: learning rate 0.1",
-        "; reach it: learning rate 0.01",
-        "within 0.02 of it: learning rate 0.02",
-    ):
+    for words in ("do not reach it: lr 0.1", "; reach it: lr 0.01", "within 0.02 of it: lr 0.02"):
         assert words in said
 
 
