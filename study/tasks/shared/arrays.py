@@ -12,6 +12,8 @@ import torch
 from study.interfaces import PARTS, Batch, Part, Task
 from study.records import StudyError
 
+ORDERS = 32  # permutations that are kept: of the seeds of a group, each in one epoch
+
 
 class Arrays(Task):
     """`load` must set `parts`: disjoint Batches of examples for train, validation and test."""
@@ -52,9 +54,22 @@ class Arrays(Task):
         first, end = update * batch, (update + 1) * batch
         parts = []
         for epoch in range(first // count, (end - 1) // count + 1):
-            order = torch.randperm(count, generator=stream(epoch))
+            order = self._permutation(count, stream(epoch))
             parts.append(order[max(first - epoch * count, 0) : end - epoch * count])
-        return take(self.parts["train"], torch.cat(parts))
+        return take(self.parts["train"], parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def _permutation(self, count: int, fresh: torch.Generator) -> torch.Tensor:
+        """The permutation that a fresh generator draws; the last ones are kept."""
+        key, orders = (count, fresh.initial_seed()), self._permutations
+        if key not in orders:
+            for old in list(orders)[: max(0, len(orders) + 1 - ORDERS)]:
+                del orders[old]
+            orders[key] = torch.randperm(count, generator=fresh)
+        return orders[key]
+
+    @functools.cached_property
+    def _permutations(self) -> dict[tuple[int, int], torch.Tensor]:
+        return {}
 
     def split(self, part: Part) -> Batch:
         return self._splits[part]
