@@ -53,6 +53,18 @@ def require(ok: bool, piece: str, key: str, allowed: str, got: object) -> None:
         raise ValueError(f"{piece}: {key} must be {allowed}, got {shown!r}")
 
 
+def defines(cls: type, name: str, *, beside: Iterable[str]) -> bool:
+    """Whether a class defines `name` for what it does itself.
+
+    What it inherits describes another class if it overrides one of `beside`.
+    """
+
+    def owner(name: str) -> int:
+        return next(place for place, base in enumerate(cls.__mro__) if name in vars(base))
+
+    return owner(name) <= min(map(owner, beside))
+
+
 def per_member(value: PerMember) -> Tensor:
     """[M] as [M, 1], ready to scale a [M, P] tensor; a plain number becomes [1, 1]."""
     return torch.as_tensor(value).reshape(-1, 1)
@@ -167,13 +179,9 @@ class Cell(ABC):
 
         A kernel inherited by a class that overrides `step` computes another recurrence.
         """
-
-        def owner(name: str) -> int:
-            return next(place for place, base in enumerate(cls.__mro__) if name in vars(base))
-
         name = {"fused": "layer", "native": "native"}[kernel]
-        return getattr(cls, name) is not getattr(Cell, name) and owner(name) <= min(
-            owner(part) for part in ("step", "project", "shapes")
+        return getattr(cls, name) is not getattr(Cell, name) and defines(
+            cls, name, beside=("step", "project", "shapes")
         )
 
 
@@ -269,6 +277,12 @@ class Optimizer(ABC):
         self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """(new params [M, P], next state), without changing anything in place."""
+
+    def native(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`__call__` compiled for the CPU, equal to the last bit; by default `__call__` itself."""
+        return self(grads, params, state)
 
     def scaled(self, factor: Tensor) -> Optimizer:
         """A copy whose learning rates are multiplied by `factor` [M], in fp64.
@@ -489,6 +503,18 @@ class Task(ABC):
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean losses [M] of outputs [M, B, O] (every_step: [M, B, T, O]); batch has axis M."""
 
+    def loss_gradient(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`loss`, and the gradient of its sum at the outputs, on the CPU; default: by autograd.
+
+        A class that defines it gives the same to the last bit. It is not used by classes that
+        override `loss` alone.
+        """
+        with torch.enable_grad():
+            outputs = outputs.detach().requires_grad_()
+            loss = self.loss(outputs, batch)
+            (grad,) = torch.autograd.grad(loss.sum(), outputs)
+        return loss.detach(), grad
+
     @abstractmethod
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
         """Losses [M, B] of step `anchor` [B] (from 0) alone; not every_step: of each example."""
@@ -586,11 +612,17 @@ class Readout(ABC):
 
         A value inherited by a class that overrides `__call__` describes another readout.
         """
-        owners = [
-            next(place for place, base in enumerate(type(self).__mro__) if name in vars(base))
-            for name in ("last_step_only", "__call__")
-        ]
-        return self.last_step_only and owners[0] <= owners[1]
+        return self.last_step_only and defines(type(self), "last_step_only", beside=("__call__",))
+
+    def backward(
+        self, params: Params, h: Tensor, lengths: Tensor | None, at_outputs: Tensor
+    ) -> tuple[Tensor, Params]:
+        """Gradients at h and of the parameters, from those at the outputs, without a graph.
+
+        To the last bit those of `__call__` by autograd, which is used where a class does not define
+        it, or overrides `__call__` alone.
+        """
+        raise NotImplementedError
 
     def attention(self, params: Params, h: Tensor, lengths: Tensor | None) -> Tensor | None:
         """Attention weights [M, T, B], which sum to 1 over an example's valid steps, or None."""

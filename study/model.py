@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ from study.numerics.linear import linear
 from study.numerics.streams import generator
 
 LINE = 16  # values per cache line
+Named = TypeVar("Named")  # a parameter's tensor, or its place
 
 
 @dataclass(frozen=True)
@@ -406,12 +408,14 @@ class Model(Network):
         extra = self.padded_batch(batch) - batch
         if extra:
             x = torch.cat([x, x.new_zeros(members, extra, steps, inputs)], dim=1)
-            lengths = (
-                None
-                if lengths is None
-                else torch.cat([lengths, lengths.new_full((members, extra), steps)], dim=1)
-            )
-        return x.transpose(1, 2).contiguous(), lengths
+        return x.transpose(1, 2).contiguous(), self.padded_lengths(lengths, steps)
+
+    def padded_lengths(self, lengths: Tensor | None, steps: int) -> Tensor | None:
+        """Lengths of a padded batch; what fills it up has all steps."""
+        if lengths is None:
+            return None
+        extra = self.padded_batch(lengths.shape[1]) - lengths.shape[1]
+        return torch.nn.functional.pad(lengths, (0, extra), value=steps) if extra else lengths
 
 
 def last_states(layer: StepwiseLayer) -> State:
@@ -433,8 +437,8 @@ def dropout_masks(model: Model, seed: int, update: int, batch: int, steps: int) 
     ]
 
 
-def of_layer(params: Params, layer: int) -> Params:
-    """Parameters of one layer (from 1), by the cell's own names."""
+def of_layer(params: Mapping[str, Named], layer: int) -> dict[str, Named]:
+    """Parameters of one layer (from 1), by the cell's own names; or what is given by theirs."""
     return _part(params, f"layer{layer}")
 
 
@@ -448,12 +452,12 @@ def of_block(params: Params, layer: int) -> Params:
     return _part(params, f"block{layer}")
 
 
-def of_readout(params: Params) -> Params:
+def of_readout(params: Mapping[str, Named]) -> dict[str, Named]:
     """Parameters of the readout, by its own names."""
     return _part(params, "readout")
 
 
-def _part(params: Params, part: str) -> Params:
+def _part(params: Mapping[str, Named], part: str) -> dict[str, Named]:
     return {
         name.removeprefix(part + "."): value
         for name, value in params.items()

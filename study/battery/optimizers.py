@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from study.battery.shared import COMPANY, check_company, check_unchanged, some_rows
-from study.interfaces import Optimizer
+from study.interfaces import Optimizer, defines
 from study.training.serialize import stack_members, take_member
 
 UPDATES = 20
@@ -20,7 +20,8 @@ def check_optimizer(make_optimizer: Callable[[int], Optimizer]) -> None:
 
     Also that a state is whole: taken apart by members and put together it goes on alike; that a
     learning rate times 1 is the same one, where the optimizer can follow a schedule; and that
-    weight decay can spare biases, where the optimizer has the setting.
+    weight decay can spare biases, where the optimizer has the setting. `native`, where it is
+    defined, gives the same bits.
     `make_optimizer(M)` builds the optimizer for M members.
     """
     three, two = make_optimizer(3), make_optimizer(2)
@@ -34,12 +35,18 @@ def check_optimizer(make_optimizer: Callable[[int], Optimizer]) -> None:
         f"{name}: a state whose members are taken apart and put together goes on otherwise, so"
         " checkpoints would change numbers; it must hold all that the optimizer remembers"
     )
+    if defines(type(three), "native", beside=("__call__",)):
+        assert torch.equal(_path(three, slice(0, 3), compiled=True), of_three), (
+            f"{name}: `native` rounds otherwise than `__call__`"
+        )
     _check_following(three, two, of_three)
     if "decay_biases" in three.later or not three.decay_biases:
         _check_sparing(three, of_three)
 
 
-def _path(optimizer: Optimizer, members: slice, *, apart: bool = False) -> Tensor:
+def _path(
+    optimizer: Optimizer, members: slice, *, apart: bool = False, compiled: bool = False
+) -> Tensor:
     """Weights after some updates on a quadratic."""
     params = some_rows(3, seed=1)[members]
     state = optimizer.init(params)
@@ -47,7 +54,8 @@ def _path(optimizer: Optimizer, members: slice, *, apart: bool = False) -> Tenso
         grads = params.clone()
         given = {"parameters": params, "gradients": grads, "state": state}
         before = copy.deepcopy(given)
-        params, state = optimizer(grads, params, state)
+        step = optimizer.native if compiled else optimizer
+        params, state = step(grads, params, state)
         check_unchanged(type(optimizer).__name__, given, before)
         if apart:
             count = len(params)

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from study.battery.shared import COMPANY, STEPS, check_company
-from study.interfaces import Readout
+from study.interfaces import Readout, defines
 from study.numerics.streams import generator
 
 
 def check_readout(readout: Readout) -> None:
     """Check roles, shapes, independence of members, padding, attention and `last_step_only`.
 
-    Every parameter must affect the outputs, and attention must sum to 1.
+    Every parameter must affect the outputs, and attention must sum to 1. `backward`, where the
+    readout defines it, equals autograd bit for bit.
     """
     name = type(readout).__name__
     for hidden, batch, outputs in ((8, 4, 3), (32, 3, 1)):
@@ -26,10 +27,38 @@ def check_readout(readout: Readout) -> None:
         lengths = torch.tensor([STEPS, 2, 3, 1])[:batch]
         for some_lengths in (None, lengths):
             _readout_members(readout, hidden, batch, outputs, some_lengths)
+            if defines(type(readout), "backward", beside=("__call__",)):
+                _readout_backward(readout, hidden, outputs, some_lengths, batch)
         if not readout.every_step:
             _readout_lengths(readout, hidden, outputs, lengths)
         if readout.last_step_only:
             _readout_last_step(readout, hidden, outputs)
+
+
+def _readout_backward(
+    readout: Readout, hidden: int, outputs: int, lengths: Tensor | None, batch: int
+) -> None:
+    """Without a graph, outputs and gradients are the same to the last bit."""
+    drawn = generator(0, "backward")
+    # examples last in memory, as compiled layers return states
+    h = torch.randn(2, STEPS, hidden, batch, generator=drawn).transpose(2, 3)
+    params = {
+        one.name: torch.randn(2, *one.shape, generator=drawn)
+        for one in readout.shapes(hidden, outputs)
+    }
+    both = None if lengths is None else torch.stack([lengths] * 2)
+    leaves = [value.detach().requires_grad_() for value in (h, *params.values())]
+    found = readout(dict(zip(params, leaves[1:], strict=True)), leaves[0], both)
+    at_outputs = torch.randn(found.shape, generator=drawn)
+    expected = torch.autograd.grad(found, leaves, at_outputs)
+    with torch.no_grad():
+        again = readout(params, h, both)
+        at_h, at_params = readout.backward(params, h, both, at_outputs)
+    name = type(readout).__name__
+    assert torch.equal(found, again), f"{name}: outputs without a graph are others"
+    own = at_h, *(at_params[key] for key in params)
+    same = (torch.equal(one, other) for one, other in zip(expected, own, strict=True))
+    assert all(same), f"{name}: `backward` rounds otherwise than autograd"
 
 
 def _readout_last_step(readout: Readout, hidden: int, outputs: int) -> None:

@@ -7,7 +7,7 @@ import json
 import torch
 
 from study.battery.shared import COMPANY
-from study.interfaces import PARTS, Batch, Task
+from study.interfaces import PARTS, Batch, Task, defines
 from study.numerics.streams import generator
 
 
@@ -78,6 +78,12 @@ def _task_losses(task: Task, batch: Batch) -> None:
     assert loss.shape == (2,), (
         f"{name}: loss has shape {tuple(loss.shape)}, expected one value per member"
     )
+    if defines(type(task), "loss_gradient", beside=("loss",)):
+        with torch.no_grad():
+            own = task.loss_gradient(outputs.detach(), both)
+        assert all(map(torch.equal, own, Task.loss_gradient(task, outputs, both))), (
+            f"{name}: `loss_gradient` rounds otherwise than autograd"
+        )
     (grad,) = torch.autograd.grad(loss[0], outputs, retain_graph=True)
     assert (grad[1] == 0).all(), (
         f"{name}: member 0's loss has a gradient with respect to member 1's outputs; {COMPANY}"

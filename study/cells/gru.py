@@ -56,7 +56,8 @@ class GRU(Cell):
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         hidden = weight.shape[1] // 3
-        return layer.Layer(gru, (weight[:, : 2 * hidden], weight[:, 2 * hidden :]), hidden)
+        parts = weight[:, : 2 * hidden], weight[:, 2 * hidden :]
+        return layer.Layer(gru, parts, hidden, rows=layer.plain(3 * hidden))
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return GRULayer.apply(

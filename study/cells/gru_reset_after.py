@@ -64,4 +64,9 @@ class GRUResetAfter(Cell):
             layer.weights(h_n, torch.zeros_like(x_n), params["bias_hn"]),
             layer.weights(torch.zeros_like(h_n), x_n, b_n),
         )
-        return layer.Layer(gru_reset_after, (torch.cat(parts, dim=1),), hidden)
+        rows = (
+            layer.Rows(2 * hidden, ("weight_h", 0), ("weight_x", 0), ("bias", 0)),
+            layer.Rows(hidden, ("weight_h", 2 * hidden), None, ("bias_hn", 0)),
+            layer.Rows(hidden, None, ("weight_x", 2 * hidden), ("bias", 2 * hidden)),
+        )
+        return layer.Layer(gru_reset_after, (torch.cat(parts, dim=1),), hidden, rows=rows)

@@ -50,7 +50,8 @@ class LSTM(Cell):
         from study.kernels.native import layer, lstm
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
-        return layer.Layer(lstm, (weight,), weight.shape[1] // 4, others=(1,))
+        rows = layer.plain(weight.shape[1])
+        return layer.Layer(lstm, (weight,), weight.shape[1] // 4, others=(1,), rows=rows)
 
     def layer(self, params: Params, x: Tensor) -> Tensor:
         return LSTMLayer.apply(

@@ -48,7 +48,11 @@ class RNN(Cell):
 
         weight = layer.weights(params["weight_h"], params["weight_x"], params["bias"])
         return layer.Layer(
-            rnn, (weight,), weight.shape[1], further=(self.activation is torch.relu,)
+            rnn,
+            (weight,),
+            weight.shape[1],
+            further=(self.activation is torch.relu,),
+            rows=layer.plain(weight.shape[1]),
         )
 
     def layer(self, params: Params, x: Tensor) -> Tensor:

@@ -23,6 +23,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + bias[:, None, None]
 
 
+def linear_backward(x: Tensor, weight: Tensor, at_y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients at x, weight and bias of `linear` from those at y [M, T, B, O], as by autograd."""
+    members, steps, batch, width = x.shape
+    at_bias = at_y.sum_to_size(members, 1, 1, weight.shape[1])[:, 0, 0]
+    if width == 1 or weight.shape[1] == 1:
+        row = weight[:, None, None, :, 0] if width == 1 else weight[:, None]
+        at_row = (at_y * x).sum_to_size(row.shape)
+        return (at_y * row).sum_to_size(x.shape), at_row.reshape(weight.shape), at_bias
+    rows, flat = x.reshape(members, steps * batch, width), at_y.reshape(members, steps * batch, -1)
+    at_weight = torch.bmm(rows.transpose(1, 2), flat).transpose(1, 2)
+    return torch.bmm(flat, weight).view(x.shape), at_weight, at_bias
+
+
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """A uniformly random fp64 matrix with orthonormal columns, or rows if there are fewer rows.
 

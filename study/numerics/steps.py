@@ -22,6 +22,11 @@ class Steps(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        members, _, batch, hidden = ctx.index.shape
-        gradient = grads[0].new_zeros(members, ctx.steps, hidden, batch).transpose(2, 3)
-        return gradient.scatter_(1, ctx.index, grads[0]), None
+        return spread(grads[0], ctx.index, ctx.steps), None
+
+
+def spread(grad: Tensor, index: Tensor, steps: int) -> Tensor:
+    """The gradient [M, T, B, H] at h from that of the chosen states [M, 1, B, H]."""
+    members, _, batch, hidden = index.shape
+    gradient = grad.new_zeros(members, steps, hidden, batch).transpose(2, 3)
+    return gradient.scatter_(1, index, grad)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -73,3 +75,25 @@ class Adam(Optimizer):
         below = torch.div(v, correct2, out=part).sqrt_().add_(self.eps)
         move = (m / correct1).mul_(self.lr).div_(below)
         return torch.sub(params, move, out=move), {"m": m, "v": v, "t": t}
+
+    def native(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.lr.dtype != params.dtype:
+            return self(grads, params, state)
+        # imported here, since importing the compiler is slow
+        from study.kernels.native.updates import adam_moments, adam_move
+
+        t, m = torch.empty_like(state["t"]), torch.empty_like(params)
+        v, root = torch.empty_like(params), torch.empty_like(params)
+        before = _arrays(state["t"], state["m"], state["v"])
+        betas, new = _arrays(self.beta1, self.beta2), _arrays(t, m, v, root)
+        now, later, decay = *_arrays(grads, params), self.weight_decay.numpy()
+        adam_moments(now, later, *before, *betas, decay, self.decays, *new)
+        root.sqrt_()
+        adam_move(later, new[1], new[3], *_arrays(self.lr, self.eps), betas[0], new[0], new[3])
+        return root, {"m": m, "v": v, "t": t}
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    return [tensor.numpy() for tensor in tensors]

@@ -58,3 +58,20 @@ class RMSprop(Optimizer):
         v = self.alpha * state["v"] + (1 - self.alpha) * grads * grads
         b = self.momentum * state["b"] + grads / (v.sqrt() + self.eps)
         return params - self.lr * b, {"v": v, "b": b}
+
+    def native(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.lr.dtype != params.dtype:
+            return self(grads, params, state)
+        # imported here, since importing the compiler is slow
+        from study.kernels.native.updates import rmsprop_move, rmsprop_square
+
+        v, b, root = (torch.empty_like(params) for _ in range(3))
+        now, later, v_, b_, root_ = (each.numpy() for each in (grads, params, v, b, root))
+        decay = self.weight_decay.numpy()
+        rmsprop_square(now, later, state["v"].numpy(), self.alpha.numpy(), decay, v_, root_)
+        root.sqrt_()
+        settings = (each.numpy() for each in (self.lr, self.eps, self.momentum))
+        rmsprop_move(now, later, state["b"].numpy(), root_, *settings, decay, b_, root_)
+        return root, {"v": v, "b": b}

@@ -46,3 +46,20 @@ class SGD(Optimizer):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         velocity = self.momentum * state["velocity"] + (grads + self.weight_decay * params)
         return params - self.lr * velocity, {"velocity": velocity}
+
+    def native(
+        self, grads: Tensor, params: Tensor, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.lr.dtype != params.dtype:
+            return self(grads, params, state)
+        # imported here, since importing the compiler is slow
+        from study.kernels.native.updates import sgd
+
+        new, velocity, before = (
+            torch.empty_like(params),
+            torch.empty_like(params),
+            state["velocity"],
+        )
+        settings = self.lr, self.momentum, self.weight_decay
+        sgd(*(each.numpy() for each in (grads, params, before, *settings, new, velocity)))
+        return new, {"velocity": velocity}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from study.interfaces import Batch, Part, TaskFacts, require
 from study.tasks.shared.generated import Generated
-from study.tasks.shared.losses import squared_error
+from study.tasks.shared.losses import mean_squared_error, squared_error
 
 
 class Adding(Generated):
@@ -55,6 +55,9 @@ class Adding(Generated):
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return squared_error(outputs, batch.y).mean(1)
+
+    def loss_gradient(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return mean_squared_error(outputs, batch.y)
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
         return squared_error(outputs, batch.y)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from study.config.network import evaluation_chunk
 from study.interfaces import Batch, Part, Task
+from study.training.direct import of_members
 from study.training.rates import validated
 from study.training.state import Training
 from study.training.step import to_device
@@ -97,7 +98,7 @@ def validate(training: Training, update: int) -> None:
 def evaluate_on(training: Training, params: Tensor, part: Part) -> Evaluated:
     """Losses, metrics and outputs on a split, in chunks that fit the cache."""
     examples = training.task.split(part)
-    everyone = torch.zeros(len(training.points), dtype=torch.long)
+    everyone = [0] * len(training.points)
     named, keep = training.model.named(params), bool(training.task.facts.metrics)
     size = evaluation_chunk(examples.x.shape[1], training.task.facts)
     losses, metrics, counts, kept = [], [], [], []
@@ -105,10 +106,13 @@ def evaluate_on(training: Training, params: Tensor, part: Part) -> Evaluated:
         for start in range(0, len(examples.x), size):
             chunk = slice(start, start + size)
             lengths = None if examples.lengths is None else examples.lengths[chunk][None]
-            batch = to_device(
-                training, Batch(examples.x[chunk][None], examples.y[chunk][None], lengths), everyone
-            )
-            outputs = training.model.forward(named, batch.x, batch.lengths)
+            one = Batch(examples.x[chunk][None], examples.y[chunk][None], lengths)
+            if training.direct is None:
+                batch = to_device(training, one, everyone)
+                outputs = training.model.forward(named, batch.x, batch.lengths)
+            else:
+                batch = of_members(one, everyone, training.dtype)
+                outputs = training.direct.outputs(params, one, training.distinct)
             counts.append(batch.x.shape[1])
             losses.append(training.task.loss(outputs, batch).double() * counts[-1])
             metrics.append(training.task.metric(outputs, batch).double())

@@ -22,6 +22,7 @@ NOT_TENSORS = (
     "optimizer",
     "penalty",
     "schedule",
+    "direct",
     "measured",
     "measured_alone",
     "evaluations",

@@ -32,6 +32,7 @@ from study.modules.network import ModuleNetwork
 from study.network import Network
 from study.numerics.stages import stages
 from study.records import StudyError
+from study.training.direct import DirectPass, direct_pass
 from study.training.serialize import on_device
 
 
@@ -76,6 +77,7 @@ class Training:
     best_loss: Tensor
     best_params: Tensor
     averaged: Tensor | None  # weights, where they are averaged
+    direct: DirectPass | None  # None: updates need a graph of the layers
     # Each layer's states at the end of the last batch, if the task carries them.
     carried: list[State] = field(default_factory=list)
     # One entry per update or validation, each [M] and on the device.
@@ -160,8 +162,16 @@ def prepare(points: Sequence[Point], device_name: str) -> Training:
         best_loss=torch.full((len(points),), torch.nan, dtype=torch.float64, device=device),
         best_params=params,
         averaged=None if setup.average is None else params,
+        direct=direct_pass_of(setup, device),
         measured_alone=[[] for _ in points],
     )
+
+
+def direct_pass_of(setup: Setup, device: torch.device) -> DirectPass | None:
+    """The pass of a group's updates; None for a penalty, whose gradient needs a graph."""
+    if "penalty" in setup.nodes or setup.precision != "full":
+        return None
+    return direct_pass(setup.model, setup.task, device, setup.dtype)
 
 
 def initial_weights(setup: Setup, model: Network) -> Tensor:

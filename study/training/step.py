@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from study.health.profiles import profile_of_squares
-from study.interfaces import Batch, Params, ProfileProbe, State, UpdatePass
+from study.interfaces import Batch, Params, ProfileProbe, State, UpdatePass, defines
 from study.model import Model, StepwiseLayer, dropout_masks, last_states
 from study.modules.network import ModuleNetwork
-from study.numerics.norms import known_true
 from study.numerics.streams import generator
 from study.records import StudyError
 from study.training.averages import averaged
+from study.training.outcome import finished, settled
 from study.training.precision import autocast, rounding
 from study.training.rates import scheduled
 from study.training.state import Measured, Training
@@ -39,23 +39,18 @@ def step(training: Training, update: int) -> None:
     norm = torch.linalg.vector_norm(grads, dim=1, dtype=torch.float64)
     clipped, training.clip_states = clip(training, grads)
     optimizer, factors = scheduled(training, update)
-    params, optimizer_state = optimizer(clipped, training.params, training.optimizer_state)
-    params = training.model.with_kept(params, states)
-    finite = loss.isfinite() & norm.isfinite() & params.abs().amax(1).isfinite()
-    fails_now = training.alive & ~finite
-    training.diverged_at = torch.where(fails_now, update, training.diverged_at)
-    training.alive = training.alive & finite
-    training.params = (
-        params
-        if known_true(training.alive.all())
-        else torch.where(training.alive[:, None], params, training.params)
+    compiled = training.direct is not None and defines(
+        type(optimizer), "native", beside=("__call__",)
     )
-    training.optimizer_state = optimizer_state
+    params, training.optimizer_state = (optimizer.native if compiled else optimizer)(
+        clipped, training.params, training.optimizer_state
+    )
+    made = settled if training.direct is not None else finished
+    made(training, update, loss, norm, grads, clipped, training.model.with_kept(params, states))
     training.averaged = averaged(training, update + 1)
     training.factors += [] if factors is None else [factors]
     if training.setup.carries_states:
         training.carried = carried_states(training, states)
-    record_update(training, loss, norm, grads, clipped)
 
 
 def carried_states(training: Training, new: list[State]) -> list[State]:
@@ -72,44 +67,12 @@ def carried_states(training: Training, new: list[State]) -> list[State]:
     ]
 
 
-def record_update(
-    training: Training, loss: Tensor, norm: Tensor, grads: Tensor, clipped: Tensor
-) -> None:
-    """Record loss, gradient norm before clipping, and how clipping scaled and turned the gradient.
-
-    Scale and cosine are 1 for members whose gradient the rule left unchanged.
-    """
-    training.losses.append(loss.detach())
-    training.norms.append(norm)
-    # On bytes, because `any` takes ten times as long.
-    changed = ((clipped != grads).view(torch.uint8).amax(1) > 0) & norm.isfinite()
-    scales, cosines = torch.ones_like(norm), torch.ones_like(norm)
-    if not known_true(~changed.any()):
-        rows = masked_indices(changed)
-        before, after = grads[rows].double(), clipped[rows].double()
-        length = torch.linalg.vector_norm(after, dim=1)
-        ratio, cosine = length / norm[rows], before.mul_(after).sum(1) / (norm[rows] * length)
-        # 1 means unchanged. If clipping changed too little to show in the whole norm, the scale is
-        # the next smaller number.
-        scales[rows] = torch.where(changed[rows], torch.where(ratio == 1, 1 - 2.0**-53, ratio), 1.0)
-        cosines[rows] = torch.where(changed[rows], cosine, 1.0)
-    training.scales.append(scales)
-    training.cosines.append(cosines)
-
-
-def masked_indices(members: Tensor) -> Tensor:
-    """Indices of the members in a mask, at least two, since one is summed in another order.
-
-    On a GPU, all members, since reading the mask would synchronize.
-    """
-    if members.device.type != "cpu":
-        return torch.arange(len(members), device=members.device)
-    (rows,) = members.nonzero(as_tuple=True)
-    return rows.repeat(2) if len(rows) == 1 else rows
-
-
 def clip(training: Training, grads: Tensor) -> tuple[Tensor, list[Any]]:
     """Apply each clip rule to its members; return clipped gradients and next states."""
+    if len(training.clip_rules) == 1:
+        ((rule, _),), (state,) = training.clip_rules, training.clip_states
+        clipped, state = rule(grads.clone(), training.params.clone(), state)
+        return clipped, [state]
     clipped, states = torch.empty_like(grads), []
     for (rule, members), state in zip(training.clip_rules, training.clip_states, strict=True):
         part, next_state = rule(grads[members], training.params[members], state)
@@ -129,9 +92,11 @@ def loss_and_gradients(
     the first batch (Measured.profiles); this changes no number.
     """
     found, rows = None, params
-    for part, batch in enumerate(training_batches(training, update)):
+    examples, index = drawn(training, update)
+    for part in range(training.setup.accumulate):
+        own = rows_of(examples, part, training.setup.batch)
         loss, grads, states, profiles = of_batch(
-            training, rows, batch, update, part, with_profiles=with_profiles and part == 0
+            training, rows, own, index, update, part, with_profiles=with_profiles and part == 0
         )
         rows = training.model.with_kept(rows, states)  # statistics go on from batch to batch
         if found is not None:
@@ -157,13 +122,17 @@ def joined(states: list[State], more: list[State]) -> list[State]:
 def of_batch(
     training: Training,
     params: Tensor,
-    batch: Batch,
+    examples: Batch,
+    index: Sequence[int],
     update: int,
     part: int,
     *,
     with_profiles: bool = False,
 ) -> tuple[Tensor, Tensor, list[State], dict[str, dict[str, np.ndarray]]]:
-    """As `loss_and_gradients`, of batch number `part` of an update alone."""
+    """As `loss_and_gradients`, of batch number `part` of an update alone, as `drawn` gives it."""
+    if training.direct is not None and not with_profiles:
+        return (*training.direct.gradients(params, examples, index, training.distinct), [], {})
+    batch = to_device(training, examples, index)
     if isinstance(training.model, ModuleNetwork):
         return of_module(training, training.model, params, batch, update, part)
     penalty = training.penalty
@@ -314,8 +283,8 @@ def training_batches(training: Training, update: int) -> Iterator[Batch]:
         yield to_device(training, rows_of(examples, part, training.setup.batch), index)
 
 
-def drawn(training: Training, update: int) -> tuple[Batch, Tensor]:
-    """The examples of an update for each distinct seed, and the index [M] of each member's."""
+def drawn(training: Training, update: int) -> tuple[Batch, list[int]]:
+    """The examples of an update for each distinct seed, and the index of each member's."""
     seeds = [point.seed for point in training.points]
     distinct = list(dict.fromkeys(seeds))
     parts = [
@@ -324,11 +293,13 @@ def drawn(training: Training, update: int) -> tuple[Batch, Tensor]:
         )
         for seed in distinct
     ]
-    return stack_batches(parts), torch.tensor([distinct.index(seed) for seed in seeds])
+    return stack_batches(parts), [distinct.index(seed) for seed in seeds]
 
 
 def rows_of(batch: Batch, part: int, size: int) -> Batch:
     """The examples of one part of so many examples of a batch with the axis M."""
+    if batch.x.shape[1] == size:
+        return batch
     rows = slice(part * size, (part + 1) * size)
     return Batch(
         x=batch.x[:, rows],
@@ -338,6 +309,9 @@ def rows_of(batch: Batch, part: int, size: int) -> Batch:
 
 
 def stack_batches(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        (one,) = parts
+        return Batch(one.x[None], one.y[None], None if one.lengths is None else one.lengths[None])
     lengths = (
         None
         if parts[0].lengths is None
@@ -350,7 +324,10 @@ def stack_batches(parts: Sequence[Batch]) -> Batch:
     )
 
 
-def to_device(training: Training, batch: Batch, index: Tensor) -> Batch:
+def to_device(training: Training, batch: Batch, index: Sequence[int] | Tensor) -> Batch:
+    """Each member's examples, [M, B, …]."""
+    index = torch.as_tensor(index)
+
     def move(tensor: Tensor) -> Tensor:
         tensor = tensor[index].to(training.device)
         return tensor.to(training.dtype) if tensor.is_floating_point() else tensor

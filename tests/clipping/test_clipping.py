@@ -8,10 +8,10 @@ import torch
 from study.clipping.none import NoClip
 from study.clipping.norm import Norm
 from study.clipping.value import Value
+from study.training.outcome import record_update
 from study.training.probing import NextUpdate
 from study.training.results import gradients
 from study.training.state import prepare
-from study.training.step import record_update
 from study.training.step import step as training_step
 from tests.support.helpers import point
 

@@ -17,6 +17,18 @@ from torch import Tensor
 from study.kernels.native.sizes import LANES
 from study.kernels.native.transpose import transpose
 
+Source = tuple[str, int] | None  # a parameter and its first row; None: zeros
+
+
+@dataclass(frozen=True)
+class Rows:
+    """So many rows of the joined weights: recurrent and input weights, and bias."""
+
+    count: int
+    weight_h: Source
+    weight_x: Source
+    bias: Source
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -38,6 +50,7 @@ class Layer:
     hidden: int
     further: tuple[Any, ...] = ()
     others: tuple[int, ...] = ()
+    rows: tuple[Rows, ...] = ()
 
     def outputs(
         self, x: Tensor, step_norms: Tensor | None = None, *, last_step_only: bool = False
@@ -50,6 +63,11 @@ class Layer:
             self, x, None, False, len(taps), *taps, *self.weights
         )
         return found
+
+
+def plain(count: int) -> tuple[Rows, ...]:
+    """All rows of parameters weight_h, weight_x and bias, in their order."""
+    return (Rows(count, ("weight_h", 0), ("weight_x", 0), ("bias", 0)),)
 
 
 def weights(weight_h: Tensor, weight_x: Tensor, bias: Tensor) -> Tensor:

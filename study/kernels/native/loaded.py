@@ -4,7 +4,7 @@ and the tables of its compiler, a second of CPU time, once for all of them.
 
 import numpy as np
 
-from study.kernels.native import gru, lstm, rnn  # noqa: F401
+from study.kernels.native import gru, lstm, members, rnn, updates  # noqa: F401
 from study.kernels.native.maths import zeros
 
 zeros(1, 1, np.empty(1, np.float32))

@@ -34,9 +34,16 @@ SOURCES = hashlib.blake2b(
 
 def compiled(function: Callable[..., Any], also: Collection[str] = ()) -> Any:
     """Compile with Numba; `also`: further fast-math flags of LLVM."""
-    dispatcher: Any = njit(
-        cache=True, nogil=True, fastmath={*FASTMATH, *also}, error_model="numpy"
-    )(function)
+    return _cached(function, {*FASTMATH, *also})
+
+
+def rounded(function: Callable[..., Any]) -> Any:
+    """Compile with Numba; every operation is rounded by itself, in the order that is written."""
+    return _cached(function, set())
+
+
+def _cached(function: Callable[..., Any], fastmath: set[str]) -> Any:
+    dispatcher: Any = njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
     _keep_by_version(dispatcher._cache)
     return dispatcher
 

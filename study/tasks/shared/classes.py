@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from study.interfaces import Batch, Task
-from study.tasks.shared.losses import at_step, correct, cross_entropy
+from study.tasks.shared.losses import at_step, correct, cross_entropy, mean_cross_entropy
 
 
 class OneClass(Task):
@@ -15,6 +15,9 @@ class OneClass(Task):
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).mean(1)
+
+    def loss_gradient(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return mean_cross_entropy(outputs, batch.y)
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
         return cross_entropy(outputs, batch.y)
@@ -31,6 +34,9 @@ class ClassEachStep(Task):
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return cross_entropy(outputs, batch.y).mean((1, 2))
+
+    def loss_gradient(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return mean_cross_entropy(outputs, batch.y)
 
     def step_loss(self, outputs: Tensor, batch: Batch, anchor: Tensor) -> Tensor:
         return at_step(cross_entropy(outputs, batch.y), anchor)

@@ -11,6 +11,37 @@ def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
     return torch.logsumexp(outputs, dim=-1) - outputs.gather(-1, y[..., None])[..., 0]
 
 
+def mean_cross_entropy(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropies [M], and the gradient of their sum at the outputs [M, …, C].
+
+    On the CPU, without a graph, to the last bit as by autograd from `cross_entropy`.
+    """
+    # imported here, since importing the compiler is slow
+    from study.kernels.native.updates import at_outputs, cross_entropies
+
+    outputs, chosen = outputs.contiguous(), y.flatten().numpy()
+    total = torch.logsumexp(outputs, dim=-1)
+    losses, grad = torch.empty_like(total), torch.empty_like(outputs)
+    classes = outputs.shape[-1]
+    flat, of_grad = (tensor.view(-1, classes).numpy() for tensor in (outputs, grad))
+    cross_entropies(flat, total.view(-1).numpy(), chosen, losses.view(-1).numpy(), of_grad)
+    grad.exp_()
+    at_outputs(of_grad, chosen, _share(losses).numpy()[()])
+    return losses.mean(tuple(range(1, losses.ndim))), grad
+
+
+def mean_squared_error(outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """As `mean_cross_entropy`, of `squared_error` of outputs [M, B, O]."""
+    error = outputs - y
+    losses = error.square().mean(-1)
+    return losses.mean(1), error.mul_(2).mul_(_share(losses) / outputs.shape[-1])
+
+
+def _share(losses: Tensor) -> Tensor:
+    """The weight of each of losses [M, …] in their mean, rounded as by autograd."""
+    return losses.new_ones(()) / losses[0].numel()
+
+
 def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
     """Mean square over the last axis: [..., O] -> [...]."""
     return (outputs - y).square().mean(-1)
