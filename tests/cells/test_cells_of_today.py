@@ -244,7 +244,9 @@ def test_a_linear_cell_has_the_compiled_pass_unless_it_steps_otherwise():
 
 @pytest.mark.parametrize("every", [True, False])
 @pytest.mark.parametrize(
-    "cell", [MinGRU(), MinLSTM(), LRU(r_min=0.5, r_max=0.99, largest_phase=3.0)], ids=repr
+    "cell",
+    [MinGRU(), MinLSTM(), LRU(r_min=0.5, r_max=0.99, largest_phase=3.0)],
+    ids=lambda cell: type(cell).__name__,
 )
 def test_a_long_sequence_in_blocks_is_the_same_as_step_after_step(monkeypatch, cell, every):
     """Outputs, gradients of weights and inputs, and norms at every step; 7 steps in blocks of 3."""
