@@ -30,8 +30,8 @@ def carried_words(study: Study, judged: pd.DataFrame) -> str:
         text = f"At initialization the gradient {back(study)} was {state} in the one network"
     elif not found.began_without:
         text = (
-            f"In no network did less than {limit} of the gradient arrive {back(study)} at"
-            " initialization"
+            f"At initialization at least {limit} of the gradient arrived {back(study)} in"
+            f" {of_words(int(judged['state_init'].ne('undefined').sum()), found.judged)} networks"
         )
     else:
         text = (

@@ -53,13 +53,16 @@ def _of_one(study: Study, found: Recipe) -> str:
     if good.empty or bad.empty:
         return ""
     first, other = tally(good), tally(bad)
-    whose = "the recommended recipe" + (f" and the {len(close)} as good" if close else "")
+    whose = "the recommended recipe"
+    if close:
+        many = "one" if len(close) == 1 else str(len(close))
+        whose += f" and of the {many} that cannot be told apart from it"
     at_end = f"{_all(first.carrying, first.judged)} networks of {whose}"
     where, carried = back(study), f"at least {fraction(study)} of it was left"
     if first.carrying < MOST * first.judged or other.without_carrying < HALF * other.judged:
         return (
             f"the gradients do not explain it here: at the end {at_end} carried the gradient"
-            f" {where} ({carried}), and {_so_did(other)} of the recipes that are worse."
+            f" {where} ({carried}), and {_so_did(other)} networks of worse recipes."
         )
     part = "" if other.without_carrying >= MOST * other.judged else " in part"
     lost = (
@@ -70,8 +73,8 @@ def _of_one(study: Study, found: Recipe) -> str:
     median = f" ({text[2:]} was left)" if (text := _median(bad)) else ""
     return (
         f"{MAY}{part}: at the end {at_end} carried it {where} ({carried}"
-        f"{_median(good)}); of the recipes that are worse"
-        f" {of_words(other.without_carrying, other.judged)} networks did not{median}{lost}."
+        f"{_median(good)}); of the networks of worse"
+        f" recipes, {of_words(other.without_carrying, other.judged)} did not{median}{lost}."
     )
 
 

@@ -10,7 +10,15 @@ import numpy as np
 from reports.analysis.arms import with_interval
 from reports.analysis.comparison import Side
 from reports.analysis.judged_claim import LEVEL, JudgedClaim
-from reports.findings.finding import HOLDS, NO_LESS, NOT_DECIDED, NOT_TESTABLE, OPPOSITE, SYMBOLS
+from reports.findings.finding import (
+    HOLDS,
+    NO_LESS,
+    NOT_DECIDED,
+    NOT_TESTABLE,
+    OPPOSITE,
+    SYMBOLS,
+    TOO_SMALL,
+)
 from reports.formatting import (
     decimals,
     decimals_of,
@@ -142,4 +150,11 @@ def sides_words(one: JudgedClaim) -> str:
     if not one.better or not known(one.difference.value):
         return ""
     first, second = (side_values(one, which) for which in (0, 1))
-    return f" ({one.measure}: {first} with {levels(one.better)}, {second} with {levels(one.worse)})"
+    matters = ""
+    if one.least and one.by != "ranking" and one.verdict in (TOO_SMALL, NOT_DECIDED):
+        least = f"{percent(one.least)} of networks" if one.share else score_number(one.least)
+        matters = f"; a difference of {least} would matter"
+    return (
+        f" ({one.measure}: {first} with {levels(one.better)}, {second} with"
+        f" {levels(one.worse)}{matters})"
+    )

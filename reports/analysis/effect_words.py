@@ -351,18 +351,20 @@ def choice_words(study: Study, row: str, column: str) -> str:
     if term is not None and term.decided.too_close:
         return f"It is {TOO_CLOSE} whether {column} acts alike for every {row}."
     tested = term is not None and term.decided.testable
-    alike = f", and it is not shown that {column} acts differently for any {row}" if tested else ""
+    alike = f", nor is it shown that {column} acts differently by {row}" if tested else ""
+    differs = f"; it is not shown that {column} acts differently by {row}" if tested else ""
     if one is not None and one.alike[0] < one.alike[1]:
         return (
             f"Levels of {column} were not all tried in the same combinations, so that no average"
             f" compares them{alike}."
         )
     if one is None or not one.shown or one.reversed_by or results_alone(one):
-        return f"No difference between levels of {column} is shown that holds throughout{alike}."
+        throughout = " that holds throughout" if one is not None and one.reversed_by else ""
+        return f"No difference between levels of {column} is shown{throughout}{alike}."
     better, worse = _means(one)
     return (
         f"{level(column, one.better)} is better than {level(column, one.worse)} on average"
-        f" ({better} against {worse}: {_with_ends(one.difference)}){alike}."
+        f" ({better} against {worse}: {_with_ends(one.difference)}){differs}."
     )
 
 
@@ -386,8 +388,8 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> list[str]:
     unequal = [one.factor for one in effects if results_alone(one)]
     if unequal:
         sentences.append(
-            f"Results differ between levels of {listing(unequal)}, but no difference of their means"
-            " is shown."
+            f"By a test over all its levels, {listing(unequal)} matters, but no difference in mean"
+            f" test {study.metric} between two levels is shown: their spread over seeds may differ."
         )
     close = [one.factor for one in effects if one.shown is None and not one.reversed_by]
     if close:
@@ -411,7 +413,7 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> list[str]:
     if left and any(one.decided.too_close for one in found.terms if len(one.factors) == 2):
         sentences += left
     elif left:
-        sentences.append("The effect of no factor is shown to depend on another one.")
+        sentences.append("No factor's effect is shown to depend on another factor.")
     told_of = {side.factor for term in choices[:1] for side in [read(study, "score", term)]}
     for one in effects:
         if one.reversed_by and one.factor not in told_of and one.factor in study.same_problem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 
 import pandas as pd
 
@@ -16,29 +18,52 @@ from reports.data.study import MISSING, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import count, known
 from study.design.power import MAX_SEEDS, floor_of_test_set, seeds_for
+from study.store.privacy import private
 
 SEEDS_TOO_MANY = 100  # per recipe, which few would train for one comparison
+# Keys of a launch that say where and how it ran, or that the command gives itself.
+NOT_TYPED_AGAIN = ("experiment", "plan", "reprobe", "store.folder")
 
 
 def next_steps(study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[Step]:
     """The most urgent first; none for runs that were trained elsewhere."""
     if study.adopted:
         return []
-    name = experiment(study)
-    steps = [Step(_finish(study), f"make sweep STUDY={name}")]
+    steps = [Step(_finish(study), made_by(study, "sweep"))]
     if not points.empty:
         steps += [
-            Step(_longer(study)),
-            Step(_tune(study, arms), f"make search STUDY={name}"),
-            Step(_confirm(study, arms), f"make confirm STUDY={name}"),
+            Step(_longer(study), _twice_as_long(study)),
+            Step(_tune(study, arms), made_by(study, "search")),
+            Step(_confirm(study, arms), made_by(study, "confirm")),
             Step(_more_seeds(study)),
         ]
     return [step for step in steps if step.text]
 
 
-def experiment(study: Study) -> str:
-    """The name that `make` takes as STUDY."""
-    return str(study.record.get("experiment") or study.name)
+def made_by(study: Study, target: str, **settings: object) -> str:
+    """The make command of a target for this study: with what was typed when it was trained, so
+    that it is this study and not its experiment as that stands. `settings` replace what was typed.
+    """
+    typed = shlex.split(str(study.launches[-1].get("command") or "")) if study.launches else []
+    words = {word.partition("=")[0]: word for word in typed if "=" in word and word[0] != "-"}
+    words = {key: word for key, word in words.items() if key not in NOT_TYPED_AGAIN}
+    words |= {key: f"{key}={value}" for key, value in settings.items()}
+    name = str(study.record.get("experiment") or study.name)
+    if words.get("name") == f"name={name}":
+        del words["name"]
+    command = f"make {target} STUDY={name}"
+    if not words:
+        return command
+    text = re.sub(r'(["$`\\])', r"\\\1", private(shlex.join(words.values())))
+    return f'{command} ARGS="{text}"'
+
+
+def _twice_as_long(study: Study) -> str:
+    """The study again with twice the updates, under a name of its own."""
+    updates = set(study.stored["updates"].dropna().astype(int))
+    if len(updates) != 1 or study.declaration.get("trainers"):
+        return ""
+    return made_by(study, "sweep", updates=2 * updates.pop(), name=f"{study.name}_longer")
 
 
 def _finish(study: Study) -> str:
@@ -91,6 +116,10 @@ def _confirm(study: Study, arms: pd.DataFrame) -> str:
     )
 
 
+def _sd(spread: float) -> str:
+    return f"{spread:.2g}"
+
+
 def _more_seeds(study: Study) -> str:
     """How many seeds would tell the first arm and the runner-up apart, if that is open."""
     every = recipes(study)
@@ -112,8 +141,8 @@ def _more_seeds(study: Study) -> str:
     if need and need > SEEDS_TOO_MANY:
         return (
             "More seeds would hardly tell the recommended recipe from the runner-up: a difference"
-            f" as small as theirs takes about {need:,} per recipe to find (80 % power, one test at"
-            " .05)."
+            f" as small as theirs on test takes about {need:,} per recipe to find (80 % power, one"
+            f" test at .05, the spread over seeds of all recipes together: sd {_sd(spread)})."
         )
     if need:
         return (

@@ -76,8 +76,10 @@ class Recipe:
             return "being the only one that learned anything"
         if other["behind"]:
             return "validation score"
-        if one["ended"] == other["ended"] == 1 and all(
-            one[name] == other[name] for name in ("lost", "solved")
+        if (
+            one["ended"] == other["ended"] == 1
+            and one["sooner"] != other["sooner"]
+            and all(one[name] == other[name] for name in ("lost", "solved"))
         ):
             ended = "its networks and the next recipe's ended when they met it"
             return f"meeting the rule soonest, as {ended}"
@@ -88,10 +90,10 @@ class Recipe:
         ):
             if one[column] != other[column]:
                 return words
-        tie = "it ties with the next in lost seeds, solved seeds and validation score"
+        ties = "with which it ties in lost seeds, solved seeds and validation score"
         if known(one["sooner"]) and one["sooner"] != other["sooner"]:
-            return f"meeting the rule soonest: {tie}"
-        return f"being listed first in the study: {tie}"
+            return f"meeting the rule sooner than the next recipe, {ties}"
+        return f"being listed before the next recipe, {ties}"
 
 
 def recipe(study: Study, problem: Problem | None = None, *, level: float = 0.95) -> Recipe | None:

@@ -140,9 +140,10 @@ def _quickest(study: Study, by_arm: pd.DataFrame, found: Recipe) -> str:
         return ""
     arm, seconds, of_first = quick
     name = _short(study, by_arm, arm)
+    solved = " and solved no fewer seeds" if has_rule(study, found.first) else ""
     return (
-        f" Of these {name} trains quickest ({number(seconds, 1)} s a network against"
-        f" {number(of_first, 1)} s)."
+        f" Of those that cannot be told apart{solved}, {name} trains quickest"
+        f" ({number(seconds, 1)} s a network against {number(of_first, 1)} s)."
     )
 
 
@@ -170,8 +171,8 @@ def _flattered(study: Study) -> list[str]:
         return []
     one = found.mean
     return [
-        "The best of several validations, by which recipes are chosen, flatters: on average it is"
-        f" {with_interval(one, 3)} better than the test score."
+        "A network's best validation score, by which recipes are chosen, flatters: it is"
+        f" {with_interval(one, 3)} better than its test score on average."
     ]
 
 

@@ -98,13 +98,17 @@ def _by_recipe(solved: np.ndarray, arm: np.ndarray) -> str:
     return f" (of {len(shares)} recipes, {listing(parts)})"
 
 
+def _before_number(words: str) -> str:
+    return f"{words}:" if words[-1:].isdigit() else words
+
+
 def _by_level(study: Study, points: pd.DataFrame, key: str, which: np.ndarray) -> str:
     """For example ": rnn 3 of 36, lstm 4 of 36", for levels that have any; "" for one level."""
     if len(study.levels(key)) < 2:
         return ""
     counted = points.assign(which=which).groupby(key, sort=False)["which"].agg(["sum", "size"])
     parts = [
-        f"{level(key, str(name))} {int(row['sum'])} of {int(row['size'])}"
+        f"{_before_number(level(key, str(name)))} {int(row['sum'])} of {int(row['size'])}"
         for name, row in counted.iterrows()
         if row["sum"]
     ]

@@ -52,7 +52,10 @@ class Choices:
             figure = _figure(study, own, problem.name)
             blocks += under(study, problem, [figure] if figure else [])
         row, column = study.matrix_factors
-        title = f"Which {short_name(column)} for which {short_name(row)}"
+        one, other = short_name(row), short_name(column)
+        if column in study.problems[0].levels:  # a recipe is chosen for a problem
+            one, other = other, one
+        title = f"Which {other} for which {one}"
         if len(study.levels(column)) < 2:
             title = f"Test {study.metric} by {short_name(row)}"
         return Section(blocks, title=title)

@@ -16,7 +16,7 @@ from reports.analysis.confirmation import (
     confirmation_sentence,
 )
 from reports.analysis.costs import with_cost
-from reports.analysis.next_steps import experiment
+from reports.analysis.next_steps import made_by
 from reports.analysis.recipe import NOTHING_LEARNED, Recipe, point_of, quickest, recipes
 from reports.blocks import Cell, Prose, Rows, Section, Table
 from reports.data.study import Problem, Study
@@ -180,7 +180,7 @@ def _sentences(
         return [
             f"{sentence} The first was chosen on these networks, so its score here is optimistic."
         ]
-    confirm = f"make confirm STUDY={experiment(study)}"
+    confirm = made_by(study, "confirm")
     flattered = (
         f"The first was chosen on these seeds, so its score here is optimistic; {confirm} trains it"
         " and the runners-up on fresh ones."

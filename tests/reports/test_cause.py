@@ -32,8 +32,11 @@ def test_a_cause_is_named_only_where_counts_go_with_it(
     (text,) = cause_words(study)
     assert says in text and never not in text
     if "may be why" in text:
-        assert "all 10 networks of the recommended recipe and the 1 as good carried it" in text
-        assert "recipes that are worse all 5 networks did not" in text
+        assert (
+            "all 10 networks of the recommended recipe and of the one that cannot be told apart"
+            " from it carried it" in text
+        )
+        assert "of the networks of worse recipes, all 5 did not" in text
         assert text.endswith("Counted, not tested: which came first is not known.")
 
 

@@ -228,12 +228,12 @@ def test_a_tie_goes_to_the_arm_that_met_the_rule_sooner() -> None:
     found = recipe(known_study(ARMS, point))
     assert found is not None and found.order[-1] == 0
     assert found.chosen_by.startswith(
-        "being listed first in the study: it ties with the next in lost seeds"
+        "being listed before the next recipe, with which it ties in lost seeds"
     )
     at["gru"] = 300.0
     sooner = recipe(known_study(ARMS, point))
     assert sooner is not None and sooner.first == 2
-    assert sooner.chosen_by.startswith("meeting the rule soonest")
+    assert sooner.chosen_by.startswith("meeting the rule sooner than the next recipe")
 
 
 def test_the_first_screen_has_the_claims_and_what_limits_an_average() -> None:
