@@ -13,6 +13,7 @@ from reports.analysis.confirmation import confirmation
 from reports.analysis.rates import rate_is_chosen, rate_words
 from reports.analysis.recipe import leaders, recipes
 from reports.analysis.rising import rising
+from reports.analysis.typed import typed_settings
 from reports.blocks import Step
 from reports.data.study import MISSING, Study
 from reports.data.test_set import weighted_noise
@@ -21,8 +22,6 @@ from study.design.power import MAX_SEEDS, floor_of_test_set, seeds_for
 from study.store.privacy import private
 
 SEEDS_TOO_MANY = 100  # per recipe, which few would train for one comparison
-# Keys of a launch that say where and how it ran, or that the command gives itself.
-NOT_TYPED_AGAIN = ("experiment", "plan", "reprobe", "store.folder")
 
 
 def next_steps(study: Study, arms: pd.DataFrame, points: pd.DataFrame) -> list[Step]:
@@ -44,9 +43,7 @@ def made_by(study: Study, target: str, **settings: object) -> str:
     """The make command of a target for this study: with what was typed when it was trained, so
     that it is this study and not its experiment as that stands. `settings` replace what was typed.
     """
-    typed = shlex.split(str(study.launches[-1].get("command") or "")) if study.launches else []
-    words = {word.partition("=")[0]: word for word in typed if "=" in word and word[0] != "-"}
-    words = {key: word for key, word in words.items() if key not in NOT_TYPED_AGAIN}
+    words = typed_settings(study)
     words |= {key: f"{key}={value}" for key, value in settings.items()}
     name = str(study.record.get("experiment") or study.name)
     if words.get("name") == f"name={name}":

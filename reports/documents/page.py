@@ -16,6 +16,7 @@ from reports.analysis.arms import summary
 from reports.analysis.contradictions import check_findings
 from reports.analysis.findings import SLOW_PARTS, findings
 from reports.analysis.recommendation import use_words
+from reports.analysis.typed import changed
 from reports.data.study import Study, cores
 from reports.documents.files import write_file, write_text
 from reports.documents.findings_file import findings_text
@@ -113,6 +114,7 @@ def page(
         "page.html",
         f"{study.title} · gradient study",
         study=study,
+        changed=changed(study),
         parts=[(part, sections) for part, sections in parts.items() if sections],
         slug=slug,
         reload=reload,

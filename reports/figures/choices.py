@@ -29,6 +29,7 @@ from reports.statistics import Estimate
 
 WIDTH = 10.0
 ACROSS = 5  # panels in a row
+LEAST_SPAN = 0.01  # of the y axis, as a share of the largest value
 PLACES = ((-5, 0), (0, 6), (0, -6), (10, 0))  # of a value beside its mark, in points
 
 
@@ -142,8 +143,9 @@ def _line(
     if not own:
         return
     line = own[0].line
-    # Values of up to two lines stand left of their marks; of more, away from one another.
-    place = PLACES[0 if lines < 3 else -1 if line == lines - 1 else line]
+    # Values of one line stand above their marks, of two to their left; of more, away from one
+    # another.
+    place = PLACES[1 if lines == 1 else 0 if lines == 2 else -1 if line == lines - 1 else line]
     shift = (line - (lines - 1) / 2) * min(0.26, 0.6 / lines)
     at = [(xs.index(mark.x) + shift, mark) for mark in own]
     # A line that skips a level would look like a value there.
@@ -174,12 +176,12 @@ def _line(
             marked(bar[0], mark.says)
         if runs:
             dots = axis.plot(
-                [x + 0.08] * len(mark.points),
+                [x + 0.12] * len(mark.points),
                 mark.points["counted"],
                 "o",
                 color=SOFT,
-                markersize=1.9,
-                alpha=0.55,
+                markersize=2.8,
+                alpha=0.6,
                 markeredgewidth=0,
                 zorder=1,
             )
@@ -215,5 +217,7 @@ def _span(marks: Sequence[Mean], *, runs: bool) -> tuple[float, float]:
     if runs:
         values += [float(one) for mark in marks for one in mark.points["counted"]]
     low, high = min(values), max(values)
-    pad = 0.06 * (high - low or 1)
+    # Differences of less than a hundredth are not drawn as if they were large.
+    short = max(0.0, LEAST_SPAN * max(abs(low), abs(high)) - (high - low)) / 2
+    pad = short + 0.08 * (high - low or 1)
     return low - pad, high + pad

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reports.analysis.next_steps import made_by
+from reports.analysis.typed import changed
 
 RUN = "python -m study -m experiment=parity"
 
@@ -18,7 +19,11 @@ RUN = "python -m study -m experiment=parity"
     [
         (None, "make confirm STUDY=parity"),
         (RUN, "make confirm STUDY=parity"),
-        (f"{RUN} name=parity plan=false store.folder=/x/y", "make confirm STUDY=parity"),
+        (
+            f"{RUN} name=parity plan=false store.folder=/x/y 'tracker=[]' executor.workers=1"
+            " hydra/launcher=ours",
+            "make confirm STUDY=parity",
+        ),
         (
             f"{RUN} name=many updates=250 'seed=range(3)'",
             "make confirm STUDY=parity ARGS=\"name=many updates=250 'seed=range(3)'\"",
@@ -50,3 +55,11 @@ def test_settings_of_a_step_replace_what_was_typed_and_a_shell_reads_them():
     ).stdout.splitlines()
     assert words[:2] == ["sweep", "STUDY=parity"]
     assert words[2] == "ARGS=updates=500 name=many_longer '+x=a \"$b\" `c`'"
+
+
+def test_the_head_of_the_page_names_what_its_title_may_not_speak_of():
+    typed = f"{RUN} task.steps=10 name=many seed=0,1 'tracker=[]' task.path=/home/me/my.csv"
+    study: Any = SimpleNamespace(launches=[{"command": typed}], record={"experiment": "parity"})
+    assert changed(study) == "task.steps=10 task.path=<path>/my.csv"
+    study.record["experiment"] = None
+    assert changed(study) == ""
