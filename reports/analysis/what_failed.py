@@ -28,7 +28,7 @@ def failed_words(study: Study) -> str:
         return f"{lost}."
     found, solved = tally(ruled), solved_at_end(ruled).to_numpy(dtype=bool)
     networks = f"{of_words(found.solved, found.n)} network{'s' if found.n > 1 else ''}"
-    text = f"{networks[0].upper()}{networks[1:]} solved {its(study)} task at the end"
+    text = f"{networks[0].upper()}{networks[1:]} solved {its(study)} task at the end{_rule(study)}"
     if len(study.problems) < 2:  # over several tasks they would be recipes for none of them
         text += _by_recipe(solved, ruled["arm"].to_numpy())
     if not solved.all():
@@ -56,6 +56,22 @@ def failed_notes(study: Study) -> list[str]:
             f" {reaching(flattered.reach, flattered.met, flattered.whose)} its limit on test."
         )
     return [*notes, *none]
+
+
+def _rule(study: Study) -> str:
+    """What solved means, where it means the same in all tasks."""
+    rules = {
+        (facts.get("solved"), facts.get("metric"), bool(facts.get("higher_is_better")))
+        for facts in study.tasks.values()
+    }
+    if len(rules) != 1:
+        return ""
+    ((limit, metric, higher),) = rules
+    if limit is None:
+        return ""
+    which = "validation" if study.recorded("val_score") else "test"
+    name = str(metric).partition(",")[0].removeprefix("mean ")
+    return f" ({which} {name} of at {'least' if higher else 'most'} {float(limit):.4g})"
 
 
 def _by(study: Study) -> str:
@@ -95,7 +111,7 @@ def _by_recipe(solved: np.ndarray, arm: np.ndarray) -> str:
     some = len(shares) - whole - none
     kinds = [(whole, "with every seed"), (some, "with some"), (none, "with none")]
     parts = [f"{n} {how}" for n, how in kinds if n]
-    return f" (of {len(shares)} recipes, {listing(parts)})"
+    return f"; of {len(shares)} recipes, {listing(parts)}"
 
 
 def _before_number(words: str) -> str:
