@@ -61,7 +61,7 @@ def settle_marks(figure: Figure) -> None:
     the edge, so that it would not be known which marker is whose.
     """
     width, height = figure.bbox.width, figure.bbox.height
-    for line in figure.findobj(Line2D):
+    for line in (line for axes in figure.axes for line in axes.lines):
         marks = _read(str(line.get_gid() or ""))
         if len(marks) < 2:
             continue
