@@ -373,7 +373,8 @@ def test_a_caption_network_is_stored_and_exported_with_its_encoder(tmp_path):
     run_group(Group(name="1", points=(one,), cost=1.0), tmp_path, "cpu", lambda update: None)
     weights = Store(tmp_path).weights(one.id)
     assert np.isfinite(weights["encoder.weight"]).all()
-    model, state = network(one.config, weights)
+    inputs = load_task(one.config["task"]).facts.inputs
+    model, state = network(one.config, weights, {"inputs": inputs})
     assert model["encoder"]["filters"] == one.config["encoder"]["filters"]
-    assert model["inputs"] == load_task(one.config["task"]).facts.inputs
+    assert model["inputs"] == inputs
     assert state["encoder.conv.weight"].ndim == 4
