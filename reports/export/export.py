@@ -62,7 +62,11 @@ READOUTS = {
         },
     ),
 }
-CONV = "study.encoders.conv.Conv"
+# Encoders by their _target_: their tensors here and in model.py.
+ENCODERS = {
+    "study.encoders.conv.Conv": {"weight": "encoder.conv.weight", "bias": "encoder.conv.bias"},
+    "study.encoders.graph.Graph": {"weight": "encoder.filters.weight"},
+}
 CONSTANT = 1e30  # deviations from here on make a channel 0
 OLD = "was stored before points kept how their task reads raw input, so the task is read anew, and"
 
@@ -346,7 +350,7 @@ def made_of_pieces(config: Mapping[str, Any]) -> bool:
 
 def lacking(config: Mapping[str, Any]) -> str:
     """Which piece of a configuration exports lack, if one, and why."""
-    for key, targets in {"encoder": (CONV,), "readout": READOUTS}.items():
+    for key, targets in (("encoder", set(ENCODERS)), ("readout", set(READOUTS))):
         target = (config.get(key) or {}).get("_target_")
         if target is not None and target not in targets:
             return f"{key} {target}: neither torch.nn nor model.py of exports has it"
@@ -373,7 +377,8 @@ def network(
     if own_layers:  # model.py compares them with what the class has
         expected = {name for name in weights if name.startswith(("layer", "block"))}
     expected |= {f"readout.{name}" for name in names}
-    expected |= {"encoder.weight", "encoder.bias"} if encoder else set()
+    encoded = ENCODERS[encoder.pop("_target_")] if encoder else {}
+    expected |= {f"encoder.{name}" for name in encoded}
     if set(weights) != expected:
         raise StudyError(
             f"cell {target}: stored tensors are {', '.join(sorted(weights))}, expected"
@@ -388,10 +393,10 @@ def network(
     inputs = int(facts["inputs"] if own_layers else weights["layer1.weight_x"].shape[1])
     state = {own: weights[f"readout.{name}"] for name, own in names.items()}
     if encoder:
-        encoder.pop("_target_")
-        side = int(encoder["side"])
-        state["encoder.conv.weight"] = weights["encoder.weight"].reshape(-1, 1, side, side)
-        state["encoder.conv.bias"] = weights["encoder.bias"]
+        state |= {own: weights[f"encoder.{name}"] for name, own in encoded.items()}
+        if "side" in encoder:
+            side = int(encoder["side"])
+            state["encoder.conv.weight"] = weights["encoder.weight"].reshape(-1, 1, side, side)
         inputs -= 0 if own_layers else _added(encoder)
     if own_layers:
         state |= layers_of(weights)
@@ -415,10 +420,19 @@ def network(
     return model, state
 
 
-def _added(conv: Mapping[str, Any]) -> int:
-    """What the convolutional encoder adds to the inputs of a step."""
-    down, right = ((conv[size] + 1 - conv["side"]) // conv["pool"] for size in ("rows", "columns"))
-    return int(conv["filters"] * down * right - conv["rows"] * conv["columns"])
+def _encoder_class(encoder: Mapping[str, Any]) -> str:
+    """The encoder's name in model.py."""
+    return "GraphEncoder" if "edges" in encoder else "ConvEncoder"
+
+
+def _added(encoder: Mapping[str, Any]) -> int:
+    """What the encoder adds to the inputs of a step."""
+    if "edges" in encoder:
+        return int(encoder["nodes"] * (encoder["filters"] - 1))
+    down, right = (
+        (encoder[size] + 1 - encoder["side"]) // encoder["pool"] for size in ("rows", "columns")
+    )
+    return int(encoder["filters"] * down * right - encoder["rows"] * encoder["columns"])
 
 
 def _layer(cell: str, own: Arrays, hidden: int) -> dict[str, np.ndarray]:
@@ -477,7 +491,7 @@ def _modules(model: Mapping[str, Any]) -> list[str]:
     lines = []
     if encoder:
         settings = ", ".join(f"{key}={value!r}" for key, value in encoder.items())
-        lines += [f"self.encoder = ConvEncoder({settings})"]
+        lines += [f"self.encoder = {_encoder_class(encoder)}({settings})"]
     lines += [f"self.{kind} = {layer_call(model)}"]
     if model["readout"] == "attention":
         lines += [
@@ -545,7 +559,7 @@ def card(
         data=shortened(data),
         answer=shortened(answer),
         modules=_modules(model),
-        own=[*own, *(["ConvEncoder"] if model.get("encoder") else [])],
+        own=[*own, *([_encoder_class(model["encoder"])] if model.get("encoder") else [])],
         called=_call_of(model),
         pieces=about.get("pieces"),
         dtype=about["dtype"],

@@ -26,6 +26,7 @@ DRAWN = (
     "clip_rates",
     "copying",
     "forget_bias",
+    "graph",
     "identity_adds",
     "moving_digits",
     "noiseless_memory",

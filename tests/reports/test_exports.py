@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +318,9 @@ TASKS: dict[str, Callable[[Path], Case]] = {
     "csv row classes": lambda folder: rows(folder, "classification"),
     "csv series": series,
     "csv forecast": forecast_table,
+    "diffusion": lambda folder: replace(
+        generated("diffusion"), answer=lambda outputs: outputs.tolist()
+    ),
     "digits": lambda folder: digits("pixel", permuted=True),
     "digits by row": lambda folder: digits("row", permuted=False),
     "fashion_mnist": functools.partial(mnist, "fashion_mnist"),
@@ -351,7 +354,7 @@ def test_the_battery_holds_every_task_readout_and_encoder():
     # declared has no data, and its points are trained by their own trainers
     assert {name.split()[0] for name in TASKS} == set(levels("task")) - {"declared"}
     assert set(READOUTS) == set(levels("readout"))
-    assert levels("encoder") == ["conv", "none"]
+    assert levels("encoder") == ["conv", "graph", "graph_unused", "none"]
     cells = {level("cell", name)["_target_"].split(".")[2] for name in levels("cell")}
     folder = Path(__file__).parents[2] / "study" / "cells"
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
@@ -458,8 +461,11 @@ def variants(name: str, case: Case) -> Iterator[tuple[str, dict[str, Any]]]:
         for readout, every in READOUTS.items():
             if every != facts.every_step:
                 continue
-            for encoder in (None, level("encoder", "conv", **ENCODER)):
-                if encoder is not None and facts.inputs < 9:
+            encoders = {"none": None, "conv": level("encoder", "conv", **ENCODER)}
+            if name == "diffusion":
+                encoders = {"graph": level("encoder", "graph", edges=[[0, 1], [2, 1, 0.5]])}
+            for encoded, encoder in encoders.items():
+                if encoded == "conv" and facts.inputs < 9:
                     continue
                 config = point(
                     task=case.node,
@@ -468,7 +474,7 @@ def variants(name: str, case: Case) -> Iterator[tuple[str, dict[str, Any]]]:
                     encoder=encoder,
                     depth=2 if cell in ("gru", "rnn_linear") else 1,
                 ).config
-                yield f"{cell}-{readout}-{'conv' if encoder else 'none'}", config
+                yield f"{cell}-{readout}-{encoded}", config
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -13,6 +13,7 @@ from study.numerics.streams import generator
 from study.tasks.adding import Adding
 from study.tasks.caption import LETTERS, NAMES, Caption
 from study.tasks.copying import BLANK, MARKER, Copying
+from study.tasks.diffusion import Diffusion
 from study.tasks.digits import Digits
 from study.tasks.moving_digits import HEADINGS, MovingDigits
 from study.tasks.noiseless_memory import NoiselessMemory
@@ -192,6 +193,27 @@ def test_recall_asks_once_for_every_pair_that_it_shows():
     assert float(task.metric(outputs, test).mean()) == pytest.approx(task.facts.baseline, abs=0.01)
     outputs[..., 8:, :8] = values.sum(1)[None, :, None]
     assert float(task.metric(outputs, test).mean()) == pytest.approx(0.33, abs=0.01)
+
+
+def test_the_best_errors_of_diffusion_are_those_of_the_best_linear_rules():
+    """Of least squares on many examples: from all readings, and from each node's own.
+
+    On a graph whose nodes differ; few steps, so that nothing has settled.
+    """
+    edges = [[0, 1], [1, 2], [2, 3, 3.0], [3, 1]]
+    settings = {"spread": 0.7, "shock": 0.6, "noise": 0.8, "lag": None, "solved": None}
+    task = Diffusion(nodes=4, edges=edges, steps=3, examples=40000, **settings)
+    x, y = (value.double() for value in (task.split("test").x, task.split("test").y))
+
+    def fitted(readings, wanted):
+        rest = wanted - readings @ torch.linalg.lstsq(readings, wanted).solution
+        return float(rest.square().mean())
+
+    alone = [fitted(x[..., node], y[:, node, None]) for node in range(4)]
+    assert task.best == pytest.approx(fitted(x.flatten(1), y), rel=0.02)
+    assert task.alone == pytest.approx(sum(alone) / 4, rel=0.02)
+    assert task.facts.baseline == pytest.approx(task.guess_loss("test"), rel=0.02)
+    assert 1.2 * task.best < task.facts.solved < task.alone < 0.9 * task.facts.baseline
 
 
 def test_parity_is_the_exclusive_or_of_all_bits_so_far():

@@ -185,6 +185,29 @@ class ConvEncoder(nn.Module):
         return torch.cat([found.reshape(*x.shape[:2], -1), x[..., pixels:]], -1)
 
 
+class GraphEncoder(nn.Module):
+    """y_f = Σ_k θ_{f,k} P^k x over the nodes of a graph without directions; P averages over the
+    neighbours of each node (Li 2018). `edges`: [node, node] or [node, node, weight].
+    """
+
+    def __init__(self, *, nodes, edges, hops, filters):
+        super().__init__()
+        self.hops, self.more = hops, nodes * (filters - 1)
+        walk = torch.zeros(nodes, nodes, dtype=torch.float64)
+        for one, other, *weight in edges:
+            walk[one, other] = walk[other, one] = weight[0] if weight else 1.0
+        walk = walk / walk.sum(1, keepdim=True).clamp(min=1e-300)
+        self.register_buffer("walk", walk, persistent=False)
+        self.filters = nn.Linear(hops + 1, filters, bias=False)
+
+    def forward(self, x):
+        """x [B, T, D] -> [B, T, D + self.more]."""
+        diffused = [x]
+        for _ in range(self.hops):
+            diffused.append(diffused[-1] @ self.walk.T.to(x))
+        return self.filters(torch.stack(diffused, -1)).flatten(2)
+
+
 class Net(nn.Module):
     """The recurrent layers under the name of their kind (rnn, lstm, gru, …; layers, if they are
     made of `pieces`, the module pieces.py), and the readout fc.
@@ -212,7 +235,8 @@ class Net(nn.Module):
         self.kind = "layers" if pieces else cell.split("_")[0]
         self.readout, self.inputs = readout, inputs
         if encoder:
-            self.encoder = ConvEncoder(**encoder)
+            encoded = GraphEncoder if "edges" in encoder else ConvEncoder
+            self.encoder = encoded(**encoder)
             inputs += self.encoder.more
         plain = {"gru": GRUResetBefore, "linear": LinearRNN, "antisymmetric": Antisymmetric}
         if pieces:
