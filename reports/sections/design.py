@@ -193,7 +193,7 @@ class Design:
             ),
             ("Split", str(facts.get("split"))),
             ("Source and licence", f"{facts.get('source')}; {facts.get('licence')}"),
-            *(("Columns", note) for note in _sentences(facts, "notes")),
+            *(("Notes", note) for note in _sentences(facts, "notes")),
         ]
 
 
