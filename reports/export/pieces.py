@@ -4,8 +4,11 @@ are taken from their source (pieces.py of an export), and the tensors get the na
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -58,14 +61,21 @@ def layers_of(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def run(text: str) -> ModuleType:
-    """The module of a text that `pieces` made."""
-    module = ModuleType("pieces")
-    sys.modules[module.__name__] = module  # dataclasses look for it there
-    try:
-        exec(compile(text, FILE, "exec"), module.__dict__)
-    except Exception as error:
-        raise StudyError(
-            f"what was taken from the source does not run by itself ({type(error).__name__}:"
-            f" {error})"
-        ) from error
+    """The module of a text that `pieces` made, which is source of classes that are imported here
+    already: never a text that was read from a study or an export.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, FILE)
+        path.write_text(text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("pieces", path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module.__name__] = module  # dataclasses look for it there
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise StudyError(
+                f"what was taken from the source does not run by itself ({type(error).__name__}:"
+                f" {error})"
+            ) from error
     return module

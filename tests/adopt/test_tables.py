@@ -156,7 +156,7 @@ def test_any_column_may_be_a_factor(tmp_path: Path):
         result = study.adopt(
             table, name=name, folder=tmp_path, factors=[name, "initializer"], **SCORES
         )
-        assert f"{name} gru" in page(result.folder)
+        assert f"{name.replace('_', ' ')} gru" in page(result.folder)
 
 
 def test_levels_of_texts_and_numbers(tmp_path: Path):

@@ -10,11 +10,11 @@ python model.py FILE   # answers as CSV
 import csv
 import datetime
 import importlib
+import importlib.util
 import json
 import math
 import re
 import sys
-import types
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping
@@ -331,9 +331,11 @@ def load(folder, pieces=None):
 
 
 def _module(path):
-    module = types.ModuleType(path.stem)
+    """The module beside this one: code of the export, as this file is."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look for it there
-    exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), module.__dict__)
+    spec.loader.exec_module(module)
     return module
 
 
