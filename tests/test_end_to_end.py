@@ -138,7 +138,7 @@ def test_the_report_opens_alone_and_works_from_the_keyboard(study, page):
     for section in (
         "summary",
         "design",
-        "opening",
+        "how far back",
         "gradient flow",
         "learning curves",
         "clipping",

@@ -61,6 +61,8 @@ def settle_marks(figure: Figure) -> None:
     the edge, so that it would not be known which marker is whose.
     """
     width, height = figure.bbox.width, figure.bbox.height
+    for axes in figure.axes:
+        axes.get_xlim()  # limits that follow the data are found when they are asked for
     for line in (line for axes in figure.axes for line in axes.lines):
         marks = _read(str(line.get_gid() or ""))
         if len(marks) < 2:
