@@ -333,6 +333,7 @@ def load(folder, pieces=None):
 def _module(path):
     """The module beside this one: code of the export, as this file is."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look for it there
     spec.loader.exec_module(module)
