@@ -1,7 +1,7 @@
 """What start-up, training and report really took here, beside what was expected of them.
 
-Kept in the cache folder, so that estimates correct themselves. Of the last few times the best
-counts: a plan says how long it takes if nothing else runs.
+Kept in the cache folder, so that estimates correct themselves. Of the last few times the middle
+one counts: the best made every plan too short.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 from pathlib import Path
 
 from study import __version__
@@ -41,7 +42,8 @@ def overloaded() -> bool:
 
 def ratio_taken(what: str) -> float | None:
     """How many times as long as expected something takes here; None if it was never timed."""
-    return min(_read().get(what, []), default=None)
+    kept = _read().get(what, [])
+    return statistics.median(kept) if kept else None
 
 
 def _read() -> dict[str, list[float]]:
