@@ -388,8 +388,8 @@ def brief_words(study: Study, effects: Sequence[Effect]) -> list[str]:
     unequal = [one.factor for one in effects if results_alone(one)]
     if unequal:
         sentences.append(
-            f"By a test over all its levels, {listing(unequal)} matters, but no difference in mean"
-            f" test {study.metric} between two levels is shown: their spread over seeds may differ."
+            f"A test over all levels shows a difference for {listing(unequal)}, but none is shown"
+            f" in mean test {study.metric} between two levels: their spread over seeds may differ."
         )
     close = [one.factor for one in effects if one.shown is None and not one.reversed_by]
     if close:

@@ -44,14 +44,14 @@ def made_by(study: Study, target: str, **settings: object) -> str:
     that it is this study and not its experiment as that stands. `settings` replace what was typed.
     """
     words = typed_settings(study)
-    words |= {key: f"{key}={value}" for key, value in settings.items()}
+    words |= {key: shlex.quote(f"{key}={value}") for key, value in settings.items()}
     name = str(study.record.get("experiment") or study.name)
     if words.get("name") == f"name={name}":
         del words["name"]
     command = f"make {target} STUDY={name}"
     if not words:
         return command
-    text = re.sub(r'(["$`\\])', r"\\\1", private(shlex.join(words.values())))
+    text = re.sub(r'(["$`\\])', r"\\\1", private(" ".join(words.values())))
     return f'{command} ARGS="{text}"'
 
 

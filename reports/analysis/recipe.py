@@ -15,6 +15,7 @@ from scipy import special
 
 from reports.analysis.arms import summary, with_counted
 from reports.analysis.costs import with_cost
+from reports.analysis.typed import typed_words
 from reports.data.study import Problem, Study
 from reports.data.test_set import weighted_noise
 from reports.formatting import known
@@ -210,15 +211,11 @@ def command(study: Study, id: str, config: dict[str, Any]) -> str:
     rate = (config.get("optimizer") or {}).get("lr")
     if rate is not None:
         settings["optimizer.lr"] = rate
-    typed = shlex.split(str(study.launches[-1].get("command", ""))) if study.launches else []
-    kept, skip = [], True
-    for word in typed[3:] if typed[:3] == ["python", "-m", "study"] else typed[1:]:
-        key = word.partition("=")[0].lstrip("+~").split("@")[0]
-        if skip and word in ("-m", "--multirun"):
-            continue
-        if key in settings or key in DROPPED or key.startswith("hydra"):
-            continue
-        kept.append(word)
+    kept = [
+        word
+        for key, word in typed_words(study)
+        if key not in settings and key not in DROPPED and not key.startswith("hydra")
+    ]
     if study.record.get("experiment") and not any(word.startswith("experiment=") for word in kept):
         kept.append(f"experiment={study.record['experiment']}")
     settings |= {key: config[key] for key in SIZES if key in settings and key in config}

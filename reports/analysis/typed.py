@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Iterator
 
 from reports.data.study import Study
 from study.store.privacy import private
@@ -12,11 +14,34 @@ HOW = ("experiment", "plan", "reprobe", "store.folder")
 HOW_ROOTS = ("executor", "hydra", "tracker")
 
 
-def typed_settings(study: Study) -> dict[str, str]:
-    """Settings of the last launch, key to "key=value", that decide what it trains."""
+PROGRAM = re.compile(r"python|-m|--multirun|--report|study(\.\w+)*|run|search|confirm|certain")
+
+
+def typed_words(study: Study) -> Iterator[tuple[str, str]]:
+    """(key, word) of each word of the last launch's command after the program; an option's key
+    begins with a hyphen, and a value apart from it has that of its option.
+    """
     typed = shlex.split(str(study.launches[-1].get("command") or "")) if study.launches else []
-    words = {word.partition("=")[0]: word for word in typed if "=" in word and word[0] != "-"}
-    return {key: word for key, word in words.items() if not _only_how(key)}
+    while typed and PROGRAM.fullmatch(typed[0]):
+        del typed[0]
+    option = ""
+    for word in typed:
+        if word in ("-m", "--multirun"):
+            continue
+        key = word.partition("=")[0].lstrip("+~").partition("@")[0]
+        yield (option if option and "=" not in word else key), word
+        option = word if word[0] == "-" and "=" not in word else ""
+
+
+def typed_settings(study: Study) -> dict[str, str]:
+    """What was typed at the last launch and decides what it trains, words by their keys: settings,
+    and options such as --config-dir.
+    """
+    words: dict[str, str] = {}
+    for key, word in typed_words(study):
+        if not _only_how(key):
+            words[key] = f"{words[key]} {shlex.quote(word)}" if key in words else shlex.quote(word)
+    return words
 
 
 def _only_how(key: str) -> bool:
@@ -24,12 +49,14 @@ def _only_how(key: str) -> bool:
 
 
 def changed(study: Study) -> str:
-    """Settings typed over those of the experiment, whose title and question may speak of others;
-    without paths, "" if there are none.
+    """Settings that were typed beside the experiment, whose title and question may speak of
+    others; without paths, "" if there are none.
     """
     if not study.record.get("experiment"):
         return ""
-    words = {**typed_settings(study)}
-    words.pop("name", None)
-    words.pop("seed", None)
-    return private(" ".join(words.values()))
+    settings = {
+        key: word
+        for key, word in typed_settings(study).items()
+        if key not in ("name", "seed") and key[0] != "-"
+    }
+    return private(" ".join(settings.values()))

@@ -59,7 +59,9 @@ def failed_notes(study: Study) -> list[str]:
 
 
 def _rule(study: Study) -> str:
-    """What solved means, where it means the same in all tasks."""
+    """What solved means, if there is one problem: the limit may depend on its settings."""
+    if len(study.problems) > 1:
+        return ""
     rules = {
         (facts.get("solved"), facts.get("metric"), bool(facts.get("higher_is_better")))
         for facts in study.tasks.values()

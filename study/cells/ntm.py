@@ -64,8 +64,10 @@ class NTM(Cell):
         i, f, g, o = torch.baddbmm(x, h, params["weight_h"].transpose(1, 2)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         u = torch.sigmoid(o) * torch.tanh(c)
-        said = torch.bmm(u, params["weight_heads"].transpose(1, 2)) + params["bias_heads"][:, None]
-        writes, reads, erase, add = said.split(self._sizes(), dim=-1)
+        emitted = (
+            torch.bmm(u, params["weight_heads"].transpose(1, 2)) + params["bias_heads"][:, None]
+        )
+        writes, reads, erase, add = emitted.split(self._sizes(), dim=-1)
         memory = memory.unflatten(-1, (self.slots, self.slot_width))
         start = torch.zeros_like(before[0])
         start[..., 0] = 1
@@ -84,13 +86,13 @@ class NTM(Cell):
         return {"i": i, "f": f, "o": o}
 
     def _sizes(self) -> list[int]:
-        """What the controller says, in order: to the writing and to the reading head, e and a."""
+        """Sizes of what the controller emits: for the writing and the reading head, e and a."""
         head = self.slot_width + 3 + len(SHIFTS)
         return [head, head, self.slot_width, self.slot_width]
 
-    def _address(self, said: Tensor, memory: Tensor, before: Tensor) -> Tensor:
-        """Weights [M, B, slots] of a head, from what it is told and where it was."""
-        key, beta, g, shifts, gamma = said.split([self.slot_width, 1, 1, len(SHIFTS), 1], dim=-1)
+    def _address(self, emitted: Tensor, memory: Tensor, before: Tensor) -> Tensor:
+        """Weights [M, B, slots] of a head, from what the controller emits and where it was."""
+        key, beta, g, shifts, gamma = emitted.split([self.slot_width, 1, 1, len(SHIFTS), 1], dim=-1)
         length = _length(key)[..., None] * _length(memory)
         likeness = (memory * key[..., None, :]).sum(-1) / length[..., 0]
         w = torch.softmax(torch.nn.functional.softplus(beta) * likeness, dim=-1)

@@ -332,12 +332,12 @@ def test_the_section_says_each_claim_with_effect_interval_n_and_points(study: St
 
 
 def test_claims_hold_their_error_where_nothing_varies(study: Study) -> None:
-    """An A/A study: gated cells are no better. Supported in at most 5 % of 40 draws and error."""
+    """An A/A study: gated cells are no better. Supported in at most 5 % of 120 draws."""
     rng = np.random.default_rng(11)
     words = [
         judge(
             scored(study, lambda row: 0.7 + 0.03 * rng.standard_normal()), claim(least=0.0)
         ).verdict
-        for _ in range(40)
+        for _ in range(120)
     ]
-    assert words.count(HOLDS) <= 4
+    assert words.count(HOLDS) <= 8

@@ -29,6 +29,10 @@ RUN = "python -m study -m experiment=parity"
             "make confirm STUDY=parity ARGS=\"name=many updates=250 'seed=range(3)'\"",
         ),
         (
+            "python -m study --config-dir /home/me/mine -m experiment=parity cell=leaky",
+            'make confirm STUDY=parity ARGS="--config-dir <path>/mine cell=leaky"',
+        ),
+        (
             f"{RUN} 'name=it is $5' task.path=/home/me/my.csv",
             "make confirm STUDY=parity ARGS=\"'name=it is \\$5' task.path=<path>/my.csv\"",
         ),

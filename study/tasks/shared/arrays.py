@@ -12,7 +12,7 @@ import torch
 from study.interfaces import PARTS, Batch, Part, Task
 from study.records import StudyError
 
-ORDERS = 32  # permutations that are kept: of the seeds of a group, each in one epoch
+ORDERS = 2**27  # bytes of permutations that are kept: of the seeds of a group, each in one epoch
 
 
 class Arrays(Task):
@@ -56,15 +56,17 @@ class Arrays(Task):
         for epoch in range(first // count, (end - 1) // count + 1):
             order = self._permutation(count, stream(epoch))
             parts.append(order[max(first - epoch * count, 0) : end - epoch * count])
-        return take(self.parts["train"], parts[0] if len(parts) == 1 else torch.cat(parts))
+        chosen = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return take(self.parts["train"], chosen.long())
 
     def _permutation(self, count: int, fresh: torch.Generator) -> torch.Tensor:
-        """The permutation that a fresh generator draws; the last ones are kept."""
+        """The permutation that a fresh generator draws, as 32 bits; the last ones are kept."""
         key, orders = (count, fresh.initial_seed()), self._permutations
         if key not in orders:
-            for old in list(orders)[: max(0, len(orders) + 1 - ORDERS)]:
+            most = max(1, ORDERS // (4 * count))
+            for old in list(orders)[: max(0, len(orders) + 1 - most)]:
                 del orders[old]
-            orders[key] = torch.randperm(count, generator=fresh)
+            orders[key] = torch.randperm(count, generator=fresh).int()
         return orders[key]
 
     @functools.cached_property
